@@ -6,18 +6,18 @@ how to run it and tests/golden/README.md for the format of what it writes.
 """
 
 import argparse
-import copy
 import hashlib
+import json
 import pathlib
 import tempfile
 
 import torch
 import transformers
 from safetensors.torch import save_file
-from transformers import AutoConfig, AutoModelForCausalLM
 
 from golden_families import FAMILIES
-from golden_weights import load_float32, make_tensors, write_checkpoint, write_json
+from golden_reference import RouterRecorder, checkpoint_shapes, empty_model, load_reference
+from golden_weights import make_tensors, write_checkpoint, write_json
 
 PROMPT_LENGTHS = (1, 7, 33, 70)
 GREEDY_STEPS = 16
@@ -25,117 +25,6 @@ CANDIDATES = 512
 FINALISTS = 24
 MIN_TOP2_GAP = 0.05
 MIN_ROUTER_GAP = 1e-4
-
-
-def empty_model(family):
-    """A transformers model of this family with weights yet to be loaded."""
-    config = copy.deepcopy(family.config)
-    model_type = family.reference_type or config["model_type"]
-    config.pop("model_type")
-    config = AutoConfig.for_model(model_type, **config)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", torch_dtype=torch.float32)
-    return model.eval()
-
-
-def checkpoint_shapes(model):
-    tied = model.config.tie_word_embeddings
-    names = model.state_dict()
-    return {n: tuple(t.shape) for n, t in names.items() if not (tied and n == "lm_head.weight")}
-
-
-def load_reference(family, folder):
-    """The float32 reference model with the weights stored in `folder`."""
-    model = empty_model(family)
-    tensors = load_float32(folder)
-    mtp = f"model.layers.{family.config['num_hidden_layers']}."
-    tensors = {name: value for name, value in tensors.items() if not name.startswith(mtp)}
-    missing, unexpected = model.load_state_dict(tensors, strict=False)
-    tied = ["lm_head.weight"] if model.config.tie_word_embeddings else []
-    if missing != tied or unexpected:
-        raise ValueError(f"{folder}: missing tensors {missing}, unexpected tensors {unexpected}")
-    model.tie_weights()
-    _apply_deepseek_v2_attention_scale(model)
-    return model
-
-
-def _apply_deepseek_v2_attention_scale(model):
-    """Multiplies the softmax scale by mscale squared, as DeepSeek's own V2 code does.
-
-    transformers 4.57 does so for V3 but not for V2, where published checkpoints ask for it (mscale_all_dim 0.707).
-    """
-    scaling = model.config.rope_scaling
-    if model.config.model_type != "deepseek_v2" or not scaling or not scaling.get("mscale_all_dim"):
-        return
-    mscale = 0.1 * scaling["mscale_all_dim"] * torch.log(torch.tensor(float(scaling["factor"]))).item() + 1.0
-    for layer in model.model.layers:
-        layer.self_attn.scaling *= mscale * mscale
-
-
-class RouterRecorder:
-    """Recomputes every router's choice from its input, in float32, while the model runs.
-
-    gaps[layer]: how far, per row, the closest choice was from going the other way, in units of the score that is
-    compared. experts[layer], weights[layer]: the choice, best first, [rows, top_k].
-    """
-
-    def __init__(self, model):
-        self._config = model.config
-        self._handles = []
-        self.clear()
-        for name, module in model.named_modules():
-            if name.endswith((".mlp.gate", ".block_sparse_moe.gate")):
-                layer = int(name.split(".")[2])
-                self._handles.append(module.register_forward_hook(self._hook(layer)))
-
-    def clear(self):
-        self.gaps, self.experts, self.weights = {}, {}, {}
-
-    def close(self):
-        for handle in self._handles:
-            handle.remove()
-
-    def _hook(self, layer):
-        def record(module, inputs, output):
-            with torch.no_grad():
-                gap, experts, weights = self._route(module, inputs[0])
-            if isinstance(output, tuple):
-                theirs = output[0].sort(dim=-1)[0].view(experts.shape)
-                # An exact tie may fall either way; the gap then says so and the prompt is dropped.
-                if not torch.equal(theirs, experts.sort(dim=-1)[0]) and gap.min() > 1e-6:
-                    raise AssertionError(f"layer {layer}: recomputed experts differ from transformers'")
-            self.gaps[layer], self.experts[layer], self.weights[layer] = gap, experts, weights
-
-        return record
-
-    def _route(self, gate, hidden):
-        config = self._config
-        logits = hidden.reshape(-1, hidden.shape[-1]).float() @ gate.weight.float().T
-        bias = getattr(gate, "e_score_correction_bias", None)
-        scores = logits.softmax(-1) if bias is None else logits.sigmoid()
-        choice = scores if bias is None else scores + bias
-        gap = torch.full((logits.shape[0],), torch.inf)
-        groups = getattr(config, "n_group", None) or 1
-        if groups > 1:
-            grouped = choice.view(len(choice), groups, -1)
-            rank = grouped.max(-1)[0] if bias is None else grouped.topk(2, dim=-1)[0].sum(-1)
-            order = rank.sort(dim=-1, descending=True)
-            gap = order[0][:, config.topk_group - 1] - order[0][:, config.topk_group]
-            kept = torch.zeros_like(rank).scatter(1, order[1][:, : config.topk_group], 1.0)
-            choice = grouped.masked_fill(kept[:, :, None] == 0, -torch.inf).view_as(choice)
-        top_k = config.num_experts_per_tok
-        best, index = choice.sort(dim=-1, descending=True)
-        gap = torch.minimum(gap, best[:, top_k - 1] - best[:, top_k])
-        experts = index[:, :top_k]
-        weights = scores.gather(1, experts)
-        normalise = config.model_type == "mixtral" or getattr(config, "norm_topk_prob", False)
-        weights = weights / weights.sum(-1, keepdim=True) if normalise else weights
-        return gap, experts, weights * getattr(config, "routed_scaling_factor", 1.0)
-
-
-def _row_gaps(recorder, rows):
-    """The smallest router gap of each of `rows` sequences in the last forward pass."""
-    gaps = [gap.view(rows, -1).min(dim=1)[0] for gap in recorder.gaps.values()]
-    return torch.stack(gaps).min(dim=0)[0] if gaps else torch.full((rows,), torch.inf)
 
 
 @torch.no_grad()
@@ -149,14 +38,14 @@ def choose_prompt(model, bf16_model, length, generator):
     if length == 1:
         prompts = torch.randperm(vocab - 3, generator=generator)[:CANDIDATES, None] + 3
     rows = len(prompts)
-    recorder = RouterRecorder(model)
+    recorder = RouterRecorder(model.config, enumerate(model.model.layers))
     top2_gap, router_gap = torch.full((rows,), torch.inf), torch.full((rows,), torch.inf)
     cache, step, greedy = None, prompts, []
     for _ in range(GREEDY_STEPS):
         output = model(step, past_key_values=cache, use_cache=True)
         best = output.logits[:, -1].topk(2, dim=-1)
         top2_gap = torch.minimum(top2_gap, best.values[:, 0] - best.values[:, 1])
-        router_gap = torch.minimum(router_gap, _row_gaps(recorder, rows))
+        router_gap = torch.minimum(router_gap, recorder.smallest_gaps(rows))
         cache, step = output.past_key_values, best.indices[:, :1]
         greedy.append(step)
     recorder.close()
@@ -169,17 +58,6 @@ def choose_prompt(model, bf16_model, length, generator):
     drift = model(sequences, use_cache=False).logits - bf16_model(sequences, use_cache=False).logits.float()
     winner = clearest[(top2_gap[clearest] / drift.abs().amax(dim=(1, 2))).argmax()]
     return prompts[winner].tolist(), greedy[winner].tolist()
-
-
-def _last_routing(recorder, row):
-    return [
-        {
-            "layer": layer,
-            "experts": recorder.experts[layer][row].tolist(),
-            "weights": [round(w, 7) for w in recorder.weights[layer][row].tolist()],
-        }
-        for layer in sorted(recorder.experts)
-    ]
 
 
 @torch.no_grad()
@@ -197,7 +75,7 @@ def cached_logits(model, sequence, prompt_length):
 def golden_prompt(model, bf16_model, prompt, greedy):
     """Runs one prompt with its greedy continuation; returns (golden.json entry, logits [rows, vocab])."""
     sequence = torch.tensor([prompt + greedy[:-1]])
-    recorder = RouterRecorder(model)
+    recorder = RouterRecorder(model.config, enumerate(model.model.layers))
     logits = model(sequence, use_cache=False).logits[0]
     recorder.close()
     steps = logits[len(prompt) - 1 :]
@@ -209,11 +87,11 @@ def golden_prompt(model, bf16_model, prompt, greedy):
         "token_ids": prompt,
         "greedy_ids": greedy,
         "min_top2_gap": (best[:, 0] - best[:, 1]).min().item(),
-        "min_router_gap": _row_gaps(recorder, 1).item() if recorder.gaps else None,
+        "min_router_gap": recorder.smallest_gaps(1).item() if recorder.gaps else None,
         "cached_max_abs_diff": (cached_logits(model, sequence, len(prompt)) - logits).abs().max().item(),
         "bf16_max_abs_diff": (bf16_logits - logits).abs().max().item(),
         "bf16_greedy_agrees": bf16_logits[len(prompt) - 1 :].argmax(-1).tolist() == greedy,
-        "last_position_routing": _last_routing(recorder, len(prompt) - 1),
+        "last_position_routing": recorder.routing(len(prompt) - 1),
     }
     if entry["min_top2_gap"] < MIN_TOP2_GAP or (entry["min_router_gap"] or 1) < MIN_ROUTER_GAP:
         raise AssertionError(f"prompt of {len(prompt)} tokens is too ambiguous: {entry}")
@@ -255,12 +133,10 @@ def make_family(name, root):
 @torch.no_grad()
 def dump_layers(name, root, out):
     """Writes hidden states after the embedding, each layer and the final norm, for every golden prompt."""
-    import json
-
     family, folder = FAMILIES[name], pathlib.Path(root) / name
     golden = json.loads((folder / "golden.json").read_text())
     model = load_reference(family, folder)
-    recorder, tensors = RouterRecorder(model), {}
+    recorder, tensors = RouterRecorder(model.config, enumerate(model.model.layers)), {}
     for index, prompt in enumerate(golden["prompts"]):
         states = {}
         modules = {"embedding": model.model.embed_tokens, "final_norm": model.model.norm}
