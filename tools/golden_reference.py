@@ -14,7 +14,7 @@ def empty_model(family):
     model_type = family.reference_type or config["model_type"]
     config.pop("model_type")
     config = AutoConfig.for_model(model_type, **config)
-    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", torch_dtype=torch.float32)
+    model = AutoModelForCausalLM.from_config(config, attn_implementation="eager", dtype=torch.float32)
     return model.eval()
 
 

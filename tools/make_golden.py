@@ -162,9 +162,13 @@ def _keep(states, key):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__,
+        epilog=f"Names: {', '.join(FAMILIES)}.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     default_root = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which to make (default: all): {', '.join(FAMILIES)}")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which to make (default: all)")
     parser.add_argument("--out", type=pathlib.Path, default=default_root, help="folder to write (default: tests/golden)")
     parser.add_argument("--dump-layers", metavar="NAME", help="write hidden states of an existing checkpoint instead")
     arguments = parser.parse_args()
