@@ -169,7 +169,7 @@ def main():
     )
     default_root = pathlib.Path(__file__).resolve().parent.parent / "tests" / "golden"
     parser.add_argument("names", nargs="*", metavar="NAME", help="which to make (default: all)")
-    parser.add_argument("--out", type=pathlib.Path, default=default_root, help="folder to write (default: tests/golden)")
+    parser.add_argument("--out", type=pathlib.Path, default=default_root, help="where to write (default: tests/golden)")
     parser.add_argument("--dump-layers", metavar="NAME", help="write hidden states of an existing checkpoint instead")
     arguments = parser.parse_args()
     for name in [*arguments.names, *filter(None, [arguments.dump_layers])]:
