@@ -69,6 +69,7 @@ class CpuBackend final : public Backend {
   }
   void RmsNorm(const Tensor& x, const Tensor& weight, float eps, const Tensor& out) override;
   void Linear(const Tensor& x, const Matrix& w, const Tensor& bias, const Tensor& out, bool accumulate) override;
+  void Add(const Tensor& x, const Tensor& y) override;
   void PrepareGqa(const GqaArgs& args, const Tensor& qkv, const BatchLayout& batch, const KvCacheLayer& cache,
                   const Tensor& q_out) override {
     cpu::PrepareGqa(pool_, args, qkv, CpuBatchLayout::From(batch), cache, q_out);
@@ -227,6 +228,20 @@ void CpuBackend::Linear(const Tensor& x, const Matrix& w, const Tensor& bias, co
   CheckMatrix("Linear out", out, n, w.groups() * w.rows());
   TANDEM_CHECK(!bias.defined() || bias.num_elements() == w.groups() * w.rows(), "bias of ", bias.num_elements());
   Multiply(Data<float>(x), n, packed, bias.defined() ? Data<float>(bias) : nullptr, accumulate, Data<float>(out));
+}
+
+void CpuBackend::Add(const Tensor& x, const Tensor& y) {
+  TANDEM_CHECK(x.shape() == y.shape(), "Add of ", x.num_elements(), " to ", y.num_elements(), " elements");
+  const float* from = Data<float>(x);
+  float* to = Data<float>(y);
+  constexpr int64_t kStep = kBytesPerPiece / 8;
+  const int64_t n = x.num_elements();
+  pool_.Run((n + kStep - 1) / kStep, [&](int64_t piece) {
+    const int64_t end = std::min(n, (piece + 1) * kStep);
+    for (int64_t i = piece * kStep; i < end; ++i) {
+      to[i] += from[i];
+    }
+  });
 }
 
 void CpuBackend::Gate(const GateArgs& args, const Tensor& x, const Matrix* w, const Tensor& topk_ids,
