@@ -1,12 +1,14 @@
 #include "transport/deadline_queue.h"
 
-#include <pthread.h>
+#include "base/thread_name.h"
 
 namespace tandem::transport {
 
-DeadlineQueue::DeadlineQueue() : thread_([state = state_] { Run(*state); }) {
-  pthread_setname_np(thread_.native_handle(), "deadlines");
-}
+DeadlineQueue::DeadlineQueue()
+    : thread_([state = state_] {
+        SetThreadName("deadlines");
+        Run(*state);
+      }) {}
 
 DeadlineQueue::~DeadlineQueue() {
   {

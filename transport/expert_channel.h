@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "base/layer_expert.h"
 #include "compute/dtype.h"
 #include "transport/frame.h"
 
@@ -34,11 +35,7 @@ absl::Status CheckCompatible(const ModelIdentity& router, const ModelIdentity& w
 // The same for the two sides' kProtocolVersion.
 absl::Status CheckProtocolVersion(int32_t router, int32_t worker);
 
-struct LayerExpert {
-  int32_t layer = 0;
-  int32_t expert = 0;
-  bool operator==(const LayerExpert&) const = default;
-};
+using ::tandem::LayerExpert;
 
 // What a worker tells about itself.
 struct WorkerInfo {
