@@ -3,7 +3,8 @@ set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
-set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+# One setting for libraries and executables alike: -fPIE would not fit the precompiled header.
+add_compile_options(-fPIC -pthread)
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
