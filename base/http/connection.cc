@@ -283,7 +283,11 @@ void Connection::Pump() {
     out_ += http_1_0_ ? "" : "0\r\n\r\n";
     response_done_ = true;
   }
-  Flush();
+  if (response_done_ && out_.empty() && !writing_) {  // an HTTP/1.0 stream whose end has no bytes
+    FinishResponse();
+  } else {
+    Flush();
+  }
 }
 
 void Connection::AppendHead(int status, absl::string_view content_type, const Headers& headers,
