@@ -72,7 +72,7 @@ def metaspace_never():
 def prepend_replace_normalizer():
     return _byte_fallback(None, normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]),
                           decoders.Sequence([decoders.ByteFallback(), decoders.Fuse(), decoders.Replace("▁", " "),
-                                             decoders.Strip(" ", 1, 1)]), fuse_unk=False)
+                                             decoders.Strip(" ", 2, 0)]), fuse_unk=False)
 
 
 def _unknowns(fuse_unk):
@@ -136,7 +136,7 @@ def nfd():
 
 def nfkd_replace_regex():
     return _normalized(normalizers.Sequence([normalizers.NFKD(), normalizers.Replace(Regex(r"\s{2,}"), " "),
-                                             normalizers.Replace(Regex("[0-9]*"), "#")]))
+                                             normalizers.Replace(Regex("[0-9]+"), "#")]))
 
 
 def kimi_style():
