@@ -18,7 +18,7 @@ target_precompile_headers(tandem_pch PRIVATE
 
 function(_tandem_common target)
   target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
-  target_compile_options(${target} PRIVATE -Wall -Wextra $<$<BOOL:${TANDEM_WERROR}>:-Werror>
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-missing-field-initializers $<$<BOOL:${TANDEM_WERROR}>:-Werror>
     $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
   target_precompile_headers(${target} REUSE_FROM tandem_pch)
 endfunction()

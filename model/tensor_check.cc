@@ -16,32 +16,38 @@ void AddMlp(const MlpTensors& names, NameSet& known) {
   known.insert(names.down);
 }
 
+void AddAttention(const ModelSpec& spec, int layer, NameSet& known) {
+  const auto add = [&](std::initializer_list<const char*> names) {
+    for (const char* name : names) {
+      known.insert(AttentionTensor(spec, layer, name));
+    }
+  };
+  add({"o_proj.weight"});
+  if (spec.attention.o_bias) {
+    add({"o_proj.bias"});
+  }
+  if (spec.attention.kind == AttentionKind::kMla) {
+    add({"kv_a_proj_with_mqa.weight", "kv_a_layernorm.weight", "kv_b_proj.weight"});
+    if (spec.attention.q_lora_rank > 0) {
+      add({"q_a_proj.weight", "q_a_layernorm.weight", "q_b_proj.weight"});
+    } else {
+      add({"q_proj.weight"});
+    }
+    return;
+  }
+  add({"q_proj.weight", "k_proj.weight", "v_proj.weight"});
+  if (spec.attention.qkv_bias) {
+    add({"q_proj.bias", "k_proj.bias", "v_proj.bias"});
+  }
+  if (spec.attention.qk_norm != compute::QkNorm::kNone) {
+    add({"q_norm.weight", "k_norm.weight"});
+  }
+}
+
 void AddLayer(const ModelSpec& spec, int layer, NameSet& known) {
   known.insert(LayerTensor(spec, layer, absl::StrCat(spec.names.input_norm, ".weight")));
   known.insert(LayerTensor(spec, layer, absl::StrCat(spec.names.post_attention_norm, ".weight")));
-  std::vector<absl::string_view> attention = {"o_proj.weight"};
-  if (spec.attention.kind == AttentionKind::kMla) {
-    attention.insert(attention.end(), {"kv_a_proj_with_mqa.weight", "kv_a_layernorm.weight", "kv_b_proj.weight"});
-    if (spec.attention.q_lora_rank > 0) {
-      attention.insert(attention.end(), {"q_a_proj.weight", "q_a_layernorm.weight", "q_b_proj.weight"});
-    } else {
-      attention.push_back("q_proj.weight");
-    }
-  } else {
-    attention.insert(attention.end(), {"q_proj.weight", "k_proj.weight", "v_proj.weight"});
-    if (spec.attention.qkv_bias) {
-      attention.insert(attention.end(), {"q_proj.bias", "k_proj.bias", "v_proj.bias"});
-    }
-    if (spec.attention.qk_norm != compute::QkNorm::kNone) {
-      attention.insert(attention.end(), {"q_norm.weight", "k_norm.weight"});
-    }
-  }
-  if (spec.attention.o_bias) {
-    attention.push_back("o_proj.bias");
-  }
-  for (const absl::string_view name : attention) {
-    known.insert(AttentionTensor(spec, layer, name));
-  }
+  AddAttention(spec, layer, known);
   if (!spec.layers[layer].experts) {
     AddMlp(DenseMlpTensors(spec, layer), known);
     return;

@@ -1,5 +1,6 @@
-// The two sides of the expert plane: a router sends through an ExpertChannel, a worker answers through an ExpertHandler.
-// In-process, shared-memory and gRPC channels connect them; all carry the same frames and so give the same bits.
+// The two sides of the expert plane: a router sends through an ExpertChannel, a worker answers through an
+// ExpertHandler. In-process, shared-memory and gRPC channels connect them; all carry the same frames and so give the
+// same bits.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/layer_expert.h"
 #include "compute/dtype.h"
 #include "transport/frame.h"
 
@@ -29,18 +32,17 @@ struct ModelIdentity {
 // OK, or FAILED_PRECONDITION naming the first field that differs and both values.
 absl::Status CheckCompatible(const ModelIdentity& router, const ModelIdentity& worker);
 
-struct LayerExpert {
-  int32_t layer = 0;
-  int32_t expert = 0;
-  bool operator==(const LayerExpert&) const = default;
-};
+// The same for the two sides' kProtocolVersion.
+absl::Status CheckProtocolVersion(int32_t router, int32_t worker);
+
+using ::tandem::LayerExpert;
 
 // What a worker tells about itself.
 struct WorkerInfo {
   std::string worker_id;
   ModelIdentity identity;
-  int64_t weights_bytes = 0;   // memory held by loaded experts
-  int64_t memory_bytes = 0;    // resident memory of the process
+  int64_t weights_bytes = 0;  // memory held by loaded experts
+  int64_t memory_bytes = 0;   // resident memory of the process
   int64_t experts_loaded = 0;
   bool draining = false;
 };
