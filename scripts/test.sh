@@ -28,7 +28,7 @@ passed=0 failed=0 skipped=0 summary=
 # section NAME COMMAND...: runs one suite. A suite that writes $results/NAME.xml (JUnit) is counted by its test cases,
 # any other as one test.
 section() {
-  local name=$1 start=$SECONDS status counts
+  local name=$1 start=$SECONDS status counts ok bad skip line
   shift
   printf '\n=== %s\n' "$name"
   "$@"
@@ -38,7 +38,8 @@ section() {
   fi
   read -r ok bad skip <<<"$counts"
   passed=$((passed + ok)) failed=$((failed + bad)) skipped=$((skipped + skip))
-  summary+=$(printf '%-16s %5d passed %3d failed %3d skipped %5d s' "$name" "$ok" "$bad" "$skip" $((SECONDS - start)))$'\n'
+  printf -v line '%-16s %5d passed %3d failed %3d skipped %5d s' "$name" "$ok" "$bad" "$skip" $((SECONDS - start))
+  summary+=$line$'\n'
   return $status
 }
 
@@ -67,7 +68,10 @@ python_packages() {
 }
 
 pytest_suite() { "$python" -m pytest -q -ra --junitxml="$results/$1.xml" "${@:2}"; }
-client_tests() { "$python" tests/e2e/with_server.py -- "$python" -m pytest -q -ra --junitxml="$results/clients.xml" tests/clients; }
+# Official clients against a server that is started for them.
+client_tests() {
+  "$python" tests/e2e/with_server.py -- "$python" -m pytest -q -ra --junitxml="$results/clients.xml" tests/clients
+}
 
 section dependencies scripts/install_deps.sh || finish
 mkdir -p "$results" && rm -f "$results"/*.xml

@@ -135,4 +135,5 @@ def unknown_tokenizer_model(folder):
 
 
 def broken_template(folder):
-    edit_json(folder / "tokenizer_config.json", lambda config: config.update(chat_template="{% for m in messages %}{{ m"))
+    edit_json(folder / "tokenizer_config.json",
+              lambda config: config.update(chat_template="{% for m in messages %}{{ m"))

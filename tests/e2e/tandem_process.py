@@ -38,6 +38,13 @@ def clean_environment():
     return {key: value for key, value in os.environ.items() if not key.startswith("TANDEM_")}
 
 
+def read_metric(url, name):
+    """Samples of one metric family of a process: list of (labels, value)."""
+    text = requests.get(f"{url}/metrics", timeout=10).text
+    samples = re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE)
+    return [(dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value)) for labels, value in samples]
+
+
 def run_tandem(*args, env=None):
     """Runs a command to its end: CompletedProcess with text output."""
     return subprocess.run([str(BINARY), *map(str, args)], env={**clean_environment(), **(env or {})}, timeout=PATIENCE,
@@ -135,7 +142,8 @@ class Service(TandemProcess):
 
     def chat(self, messages, **fields):
         """The message content of one chat completion; greedy unless fields say otherwise."""
-        response = self.post("/v1/chat/completions", {"messages": messages, "temperature": 0, "max_tokens": 200, **fields})
+        body = {"messages": messages, "temperature": 0, "max_tokens": 200, **fields}
+        response = self.post("/v1/chat/completions", body)
         assert response.status_code == 200, response.text
         return response.json()["choices"][0]["message"]["content"]
 
@@ -153,12 +161,7 @@ class Service(TandemProcess):
                 yield None if data == b"[DONE]" else json.loads(data)
 
     def metric(self, name):
-        """Samples of one metric family: list of (labels, value)."""
-        text = requests.get(f"{self.url}/metrics", timeout=10).text
-        samples = []
-        for labels, value in re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE):
-            samples.append((dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value)))
-        return samples
+        return read_metric(self.url, name)
 
 
 def serve(log, *args, workers=2, model=MODEL, wait=True):

@@ -69,8 +69,9 @@ class CheckIncludesTest(unittest.TestCase):
 
     def test_rejects_grpc_and_protobuf_outside_their_folders(self):
         for header in ["<grpcpp/server.h>", "<google/protobuf/message.h>", '"tandem/expert/v1/expert_service.pb.h"']:
-            self.assert_rejected("router/engine.h", f"#pragma once\n#include {header}\n", "gRPC and protobuf headers stop")
-            self.assertEqual(self.check({"router/grpc_api.h": f"#pragma once\n#include {header}\n"})[0], 0)
+            text = f"#pragma once\n#include {header}\n"
+            self.assert_rejected("router/engine.h", text, "gRPC and protobuf headers stop")
+            self.assertEqual(self.check({"router/grpc_api.h": text})[0], 0)
 
     def test_rejects_naming_a_backend_above_compute(self):
         text = '#pragma once\n#include "compute/cpu/cpu_backend.h"\n'
