@@ -1,0 +1,71 @@
+// What travels between a router and an expert worker for one layer of one micro-batch.
+//
+//   dispatch: the distinct rows a worker needs, once each, and which expert is to see which row
+//   combine:  one vector per (row, expert) pair, in the order of the dispatch's pairs
+//
+// Frames are values that are moved; the payload is shared and never copied on the sending side.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "compute/dtype.h"
+
+namespace tandem::transport {
+
+// Reference-counted, 64-byte aligned bytes. Written by one owner before it is shared, immutable afterwards.
+class FrameBuffer {
+ public:
+  FrameBuffer() = default;
+  explicit FrameBuffer(size_t size);
+  // Bytes owned by somebody else: `keep_alive` holds them until the last copy is gone.
+  FrameBuffer(const std::byte* data, size_t size, std::shared_ptr<const void> keep_alive);
+
+  size_t size() const { return size_; }
+  const std::byte* data() const { return data_; }
+  absl::Span<const std::byte> bytes() const { return {data_, size_}; }
+  // Only for buffers made by FrameBuffer(size), and only before the frame is handed on.
+  absl::Span<std::byte> mutable_bytes() { return {const_cast<std::byte*>(data_), size_}; }
+
+ private:
+  std::shared_ptr<const void> keep_alive_;
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+struct ExpertPair {
+  int32_t row = 0;     // row of the frame
+  int32_t expert = 0;  // logical expert of the frame's layer
+  bool operator==(const ExpertPair&) const = default;
+};
+
+struct DispatchFrame {
+  uint64_t placement_epoch = 0;
+  int32_t layer = 0;
+  int32_t num_rows = 0;
+  int32_t hidden_size = 0;
+  compute::DType dtype = compute::DType::kF32;  // the model's wire dtype
+  std::vector<ExpertPair> pairs;                // sorted by expert, then row
+  FrameBuffer rows;                             // [num_rows, hidden_size]
+  absl::Time deadline = absl::InfiniteFuture();
+};
+
+// Checks that a frame is what the comments above say, without looking at the values of its rows.
+// Errors: INVALID_ARGUMENT naming the field.
+absl::Status ValidateDispatch(const DispatchFrame& frame);
+
+struct CombineFrame {
+  FrameBuffer outputs;          // [pairs, hidden_size], wire dtype, in the order of the dispatch's pairs
+  absl::Duration compute_time;  // time the worker spent computing, for the cost model
+  absl::Duration queue_time;    // time the frame waited on the worker
+};
+
+// Size of the outputs that answer `frame`.
+size_t OutputBytes(const DispatchFrame& frame);
+
+}  // namespace tandem::transport
