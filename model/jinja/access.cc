@@ -210,12 +210,7 @@ Value GetItem(const Value& object, const Value& key) {
 Value GetSlice(Runtime& runtime, const Value& object, const Value& start, const Value& stop, const Value& step) {
   RequireDefined(object);
   if (!IsIndexable(object)) {
-    return Value::Undefined(absl::StrCat(TypeName(object), " object cannot be sliced"));
-  }
-  for (const Value* bound : {&start, &stop, &step}) {
-    if (!bound->IsNone() && !bound->IsIntegral()) {
-      return Value::Undefined(absl::StrCat(TypeName(object), " object has no such slice"));
-    }
+    Fail("'", TypeName(object), "' object cannot be sliced");
   }
   const SliceRange range = ResolveSlice(start, stop, step, *Length(object));
   runtime.ChargeBytes(static_cast<size_t>(range.count) * sizeof(Value));
