@@ -36,10 +36,11 @@ bool IsIndexable(const Value& value) {
 }
 
 Value NoAttribute(const Value& object, const Value& key) {
+  const std::string what = object.IsNone() ? "None" : absl::StrCat(TypeName(object), " object");
   if (key.IsString()) {
-    return Value::Undefined(absl::StrCat("'", TypeName(object), " object' has no attribute '", key.view(), "'"));
+    return Value::Undefined(absl::StrCat("'", what, "' has no attribute '", key.view(), "'"));
   }
-  return Value::Undefined(absl::StrCat(TypeName(object), " object has no element ", Repr(key).view()));
+  return Value::Undefined(absl::StrCat(what, " has no element ", Repr(key).view()));
 }
 
 std::optional<Value> FindElement(const Value& object, int64_t index) {
