@@ -111,7 +111,8 @@ absl::StatusOr<jinja::Text> CutAfter(const jinja::Text& prompt, const std::strin
   const size_t position = jinja::FindLastBytes(prompt.view(), stripped.view());
   if (position == absl::string_view::npos) {
     return absl::InvalidArgumentError(
-        "continue_final_message is set, but the chat template changes the last message, so the prompt cannot end in it");
+        "continue_final_message is set, but the chat template changes the last message, so the prompt cannot end in "
+        "it");
   }
   const bool keeps_space = prompt.view().substr(position, left_stripped.size()) == final_text;
   return prompt.Substr(0, position + (keeps_space ? left_stripped.size() : stripped.size()));
@@ -166,7 +167,8 @@ absl::StatusOr<ChatTemplate> ChatTemplate::FromSource(absl::string_view source, 
   ASSIGN_OR_RETURN(const Sources sources, SourcesOf(source, tokenizer_config));
   if (sources.default_source.empty()) {
     return absl::FailedPreconditionError(
-        "the model has no chat template: add chat_template.jinja (or \"chat_template\" in tokenizer_config.json) to its "
+        "the model has no chat template: add chat_template.jinja (or \"chat_template\" in tokenizer_config.json) to "
+        "its "
         "directory, give one with --chat-template, or use /v1/completions");
   }
   ASSIGN_OR_RETURN(jinja::Template default_template, ParseTemplate(sources.default_source));

@@ -30,7 +30,8 @@ struct ChatTemplateOptions {
   bool add_generation_prompt = true;
   // Ends the prompt within the last message, so that the model goes on with it.
   bool continue_final_message = false;
-  // More variables for the template (enable_thinking, documents, …), an object or null. They win over the special tokens.
+  // More variables for the template (enable_thinking, documents, …), an object or null. They win over the special
+  // tokens.
   nlohmann::ordered_json template_kwargs;
   // Limits of the rendering, and the clock behind strftime_now.
   jinja::RenderOptions render;

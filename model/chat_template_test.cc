@@ -80,7 +80,8 @@ TEST(ChatTemplateTest, ContinuesTheFinalMessage) {
   EXPECT_EQ(TextOf(chat, Messages(R"([{"role": "assistant", "content": "So far "}])"), nullptr, options),
             "<|im_start|>assistant\nSo far ");
   const ChatTemplate trimming = Make("{{ messages[0].content|trim }}<end>");
-  EXPECT_EQ(TextOf(trimming, Messages(R"([{"role": "assistant", "content": " So far "}])"), nullptr, options), "So far");
+  EXPECT_EQ(TextOf(trimming, Messages(R"([{"role": "assistant", "content": " So far "}])"), nullptr, options),
+            "So far");
   EXPECT_THAT(TextOf(Make("fixed"), Messages(R"([{"role": "assistant", "content": "So far"}])"), nullptr, options),
               HasSubstr("changes the last message"));
   EXPECT_THAT(TextOf(chat, Json::array(), nullptr, options), HasSubstr("needs a last message"));

@@ -39,8 +39,7 @@ absl::Status Context::Set(absl::string_view name, const nlohmann::ordered_json& 
 }
 
 absl::StatusOr<Template> Template::Parse(absl::string_view source) {
-  return Guard<absl::StatusOr<Template>>(
-      [&] { return Template(std::make_shared<const Ast>(jinja::Parse(source))); });
+  return Guard<absl::StatusOr<Template>>([&] { return Template(std::make_shared<const Ast>(jinja::Parse(source))); });
 }
 
 absl::StatusOr<Text> Template::Render(const Context& context, const RenderOptions& options) const {

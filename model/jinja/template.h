@@ -1,6 +1,6 @@
-// Jinja2 templates as the Hugging Face chat templates use them: rendered like Python's ImmutableSandboxedEnvironment with
-// trim_blocks, lstrip_blocks, loop controls, `generation` blocks, and json.dumps behind `tojson`.
-// Not supported: template inheritance and inclusion, autoescape, \N{…} escapes, integers beyond 64 bits, and the filters
+// Jinja2 templates as the Hugging Face chat templates use them: rendered like Python's ImmutableSandboxedEnvironment
+// with trim_blocks, lstrip_blocks, loop controls, `generation` blocks, and json.dumps behind `tojson`. Not supported:
+// template inheritance and inclusion, autoescape, \N{…} escapes, integers beyond 64 bits, and the filters
 // filesizeformat, pprint, random, striptags, urlize, wordwrap and xmlattr.
 #pragma once
 
