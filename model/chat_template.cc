@@ -24,6 +24,9 @@ std::string TokenText(const Json& config, absl::string_view name) {
   return token.is_string() ? token.get<std::string>() : "";
 }
 
+// Roles of the API. They name no control token that the template did not spell out, so they are not marked as input.
+constexpr absl::string_view kRoles[] = {"system", "developer", "user", "assistant", "tool", "function"};
+
 struct Sources {
   std::string default_source;
   std::string tool_use;
@@ -202,7 +205,7 @@ absl::StatusOr<RenderedPrompt> ChatTemplate::Render(const Json& messages, const 
   for (const auto& [name, value] : options.template_kwargs.items()) {
     RETURN_IF_ERROR(context.Set(name, value, /*from_input=*/true));
   }
-  RETURN_IF_ERROR(context.Set("messages", conversation, /*from_input=*/true));
+  RETURN_IF_ERROR(context.SetRecords("messages", conversation, "role", kRoles));
   RETURN_IF_ERROR(context.Set("tools", has_tools ? tools : Json(), /*from_input=*/true));
   RETURN_IF_ERROR(context.Set("add_generation_prompt", options.add_generation_prompt, false));
 

@@ -52,9 +52,9 @@ class ChatTemplate {
                                                  const nlohmann::ordered_json& tokenizer_config);
 
   // `messages`: a list of objects with role, content, … as in the OpenAI API; `tools`: a list, or null for none.
-  // Strings in messages, tools and template_kwargs are marked as input. Tool call arguments given as JSON text are
-  // handed to the template as the object they describe.
-  // INVALID_ARGUMENT with the template's line and message when the template refuses the conversation.
+  // Strings in messages, tools and template_kwargs are marked as input, but for the usual roles. Tool call arguments
+  // given as JSON text are handed to the template as the object they describe. INVALID_ARGUMENT with the template's
+  // line and message when the template refuses the conversation.
   absl::StatusOr<RenderedPrompt> Render(const nlohmann::ordered_json& messages, const nlohmann::ordered_json& tools,
                                         const ChatTemplateOptions& options) const;
 

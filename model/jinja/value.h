@@ -153,6 +153,9 @@ class Dict {
   Extent extent_;
 };
 
+// By name.
+using Variables = absl::flat_hash_map<std::string, Value>;
+
 struct Arguments {
   std::vector<Value> positional;
   std::vector<std::pair<std::string, Value>> keyword;
