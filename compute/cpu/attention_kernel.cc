@@ -9,6 +9,7 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 //
 #include "compute/cpu/simd_inl.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 #ifndef TANDEM_COMPUTE_CPU_ATTENTION_KERNEL_ONCE_
@@ -63,52 +64,77 @@ HWY_BEFORE_NAMESPACE();
 namespace tandem::compute::cpu {
 namespace HWY_NAMESPACE {
 
-// --- sums of eight dot products at a time, each by the tree of Sum16
-// ---------------------------------------------------
+// --- eight reductions at a time, each by the tree of Sum16
+// ------------------------------------------------------------
+
+struct AddOp {
+  template <typename V>
+  HWY_INLINE V operator()(V a, V b) const {
+    return hn::Add(a, b);
+  }
+};
+
+struct MaxOp {
+  template <typename V>
+  HWY_INLINE V operator()(V a, V b) const {
+    return hn::Max(a, b);
+  }
+};
 
 #if HWY_MAX_BYTES >= 32
 using D8 = hn::FixedTag<float, 8>;
 using V8 = hn::Vec<D8>;
 
 // Lanes i and i + 8.
-HWY_INLINE V8 Fold(const VF* parts) {
+template <typename Op>
+HWY_INLINE V8 FoldHalves(const VF* parts, Op op) {
 #if HWY_MAX_BYTES >= 64
-  return hn::Add(hn::LowerHalf(D8(), parts[0]), hn::UpperHalf(D8(), parts[0]));
+  return op(hn::LowerHalf(D8(), parts[0]), hn::UpperHalf(D8(), parts[0]));
 #else
-  return hn::Add(parts[0], parts[1]);
+  return op(parts[0], parts[1]);
 #endif
 }
 
-HWY_INLINE V8 FoldBlocks(V8 a, V8 b) {
+// Lanes i and i + 4 of a, then of b.
+template <typename Op>
+HWY_INLINE V8 FoldBlocks(V8 a, V8 b, Op op) {
   const D8 d;
-  return hn::Add(hn::ConcatLowerLower(d, b, a), hn::ConcatUpperUpper(d, b, a));
+  return op(hn::ConcatLowerLower(d, b, a), hn::ConcatUpperUpper(d, b, a));
 }
 
-HWY_INLINE V8 FoldPairs(V8 a, V8 b) {
+// Lanes i and i + 2 of each block of four: a's and b's results alternate in pairs.
+template <typename Op>
+HWY_INLINE V8 FoldPairs(V8 a, V8 b, Op op) {
   const D8 d;
   const hn::FixedTag<double, 4> dd;
   const auto x = hn::BitCast(dd, a);
   const auto y = hn::BitCast(dd, b);
-  return hn::Add(hn::BitCast(d, hn::InterleaveLower(dd, x, y)), hn::BitCast(d, hn::InterleaveUpper(dd, x, y)));
+  return op(hn::BitCast(d, hn::InterleaveLower(dd, x, y)), hn::BitCast(d, hn::InterleaveUpper(dd, x, y)));
 }
 
-HWY_INLINE void SumEight(const VF (*dots)[kParts], float* out) {
-  const V8 b0 = FoldBlocks(Fold(dots[0]), Fold(dots[4]));
-  const V8 b1 = FoldBlocks(Fold(dots[1]), Fold(dots[5]));
-  const V8 b2 = FoldBlocks(Fold(dots[2]), Fold(dots[6]));
-  const V8 b3 = FoldBlocks(Fold(dots[3]), Fold(dots[7]));
-  const V8 c0 = FoldPairs(b0, b2);
-  const V8 c1 = FoldPairs(b1, b3);
-  const V8 even = hn::OddEven(hn::DupEven(c1), c0);
-  const V8 odd = hn::OddEven(c1, hn::DupOdd(c0));
-  hn::StoreU(hn::Add(even, odd), D8(), out);
+template <typename Op>
+HWY_INLINE void ReduceEight(const VF (*rows)[kParts], float* out, Op op) {
+  const V8 b0 = FoldBlocks(FoldHalves(rows[0], op), FoldHalves(rows[4], op), op);
+  const V8 b1 = FoldBlocks(FoldHalves(rows[1], op), FoldHalves(rows[5], op), op);
+  const V8 b2 = FoldBlocks(FoldHalves(rows[2], op), FoldHalves(rows[6], op), op);
+  const V8 b3 = FoldBlocks(FoldHalves(rows[3], op), FoldHalves(rows[7], op), op);
+  const V8 c0 = FoldPairs(b0, b2, op);
+  const V8 c1 = FoldPairs(b1, b3, op);
+  hn::StoreU(op(hn::OddEven(hn::DupEven(c1), c0), hn::OddEven(c1, hn::DupOdd(c0))), D8(), out);
 }
 #else
-HWY_INLINE void SumEight(const VF (*dots)[kParts], float* out) {
-  for (int i = 0; i < 8; ++i) {
-    F16 v;
-    for (int p = 0; p < kParts; ++p) v.part[p] = dots[i][p];
-    out[i] = Sum16(v);
+template <typename Op>
+HWY_INLINE void ReduceEight(const VF (*rows)[kParts], float* out, Op op) {
+  const hn::CappedTag<float, 1> d1;
+  for (int row = 0; row < 8; ++row) {
+    alignas(64) float lane[16];
+    for (int p = 0; p < kParts; ++p) hn::StoreU(rows[row][p], DF(), lane + p * kLanes);
+    for (int half = 8; half > 0; half /= 2) {
+      for (int i = 0; i < half; ++i) {
+        lane[i] = hn::GetLane(op(hn::Set(d1, lane[i]), hn::Set(d1, lane[i + half])));
+      }
+    }
+    out[row] = lane[0];
   }
 }
 #endif
@@ -138,7 +164,7 @@ HWY_INLINE void EightDots(const float* q, int q_stride, const float* const* keys
 #pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) dots[i][p] = acc[i];
   }
-  SumEight(dots, out);
+  ReduceEight(dots, out, AddOp());
 }
 
 // scores[i][j] = q[i] · keys[j] for j < num_keys, and anything up to the next multiple of 8.
@@ -160,26 +186,52 @@ void ScoreTile(const Workspace& w, int num_queries, const float* const* keys, in
   }
 }
 
-// Turns a query's scores into probabilities relative to its new maximum and returns the factor for what it has summed
-// up so far (online softmax, arXiv:1805.02867).
-HWY_INLINE float SoftmaxTile(float* scores, Range range, float scale, float& max, float& sum) {
-  for (int j = 0; j < range.begin; ++j) scores[j] = -HUGE_VALF;
-  for (int j = range.end; j < kTile; ++j) scores[j] = -HUGE_VALF;
-  const F16 factor = Splat16(scale);
-  const F16 low = Mul(Load16(scores), factor);
-  const F16 high = Mul(Load16(scores + 16), factor);
-  const float tile_max = std::max(Max16(low), Max16(high));
-  const float new_max = tile_max > max ? tile_max : max;
-  const F16 offset = Splat16(new_max);
-  const F16 p_low = Exp(Sub(low, offset));
-  const F16 p_high = Exp(Sub(high, offset));
-  Store16(p_low, scores);
-  Store16(p_high, scores + 16);
-  alignas(64) float correction[16];
-  Store16(Exp(Sub(Splat16(max), offset)), correction);
-  sum = sum * correction[0] + Sum16(Add(p_low, p_high));
-  max = new_max;
-  return correction[0];
+// Turns the scores of queries [first, first + count), count ≤ 8, into probabilities relative to their new maxima and
+// sets the factors for what they have summed up so far (online softmax, arXiv:1805.02867). Queries whose range is empty
+// keep their state.
+void SoftmaxTile(Workspace& w, int first, int count, const Range* ranges, float scale, float* correction) {
+  VF rows[8][kParts];
+  for (int i = 0; i < 8; ++i) {
+    // Rows past the end repeat the first one, whose results they do not touch.
+    float* scores = w.scores + (first + (i < count ? i : 0)) * kTile;
+    if (i < count) {
+      const Range range = ranges[first + i];
+      for (int j = 0; j < range.begin; ++j) scores[j] = -HUGE_VALF;
+      for (int j = range.end; j < kTile; ++j) scores[j] = -HUGE_VALF;
+      Store16(Mul(Load16(scores), Splat16(scale)), scores);
+      Store16(Mul(Load16(scores + 16), Splat16(scale)), scores + 16);
+    }
+    const F16 low = Load16(scores);
+    const F16 high = Load16(scores + 16);
+    for (int p = 0; p < kParts; ++p) rows[i][p] = hn::Max(low.part[p], high.part[p]);
+  }
+  alignas(64) float reduced[16] = {};
+  ReduceEight(rows, reduced, MaxOp());
+  alignas(64) float new_max[16] = {};
+  alignas(64) float shift[16] = {};
+  for (int i = 0; i < count; ++i) {
+    const float old = w.max[first + i];
+    new_max[i] = reduced[i] > old ? reduced[i] : old;
+    shift[i] = old - new_max[i];
+  }
+  Store16(Exp(Load16(shift)), shift);
+  for (int i = 0; i < count; ++i) {
+    float* scores = w.scores + (first + i) * kTile;
+    const F16 offset = Splat16(new_max[i]);
+    const F16 low = Exp(Sub(Load16(scores), offset));
+    const F16 high = Exp(Sub(Load16(scores + 16), offset));
+    Store16(low, scores);
+    Store16(high, scores + 16);
+    for (int p = 0; p < kParts; ++p) rows[i][p] = hn::Add(low.part[p], high.part[p]);
+  }
+  ReduceEight(rows, reduced, AddOp());
+  for (int i = 0; i < count; ++i) {
+    if (!ranges[first + i].empty()) {
+      w.max[first + i] = new_max[i];
+      w.sum[first + i] = w.sum[first + i] * shift[i] + reduced[i];
+      correction[first + i] = shift[i];
+    }
+  }
 }
 
 // acc[i] = acc[i] * correction[i] + Σ_j p[i][j] values[j], j ascending over [begin, end), for kQueries queries and
@@ -228,28 +280,40 @@ void AccumulateRows(float* acc, int dim, const float* correction, const float* p
   }
 }
 
+// Asks for the same row of the next tile: a head's rows lie too far apart for the hardware to foresee.
+HWY_INLINE void PrefetchRow(const std::byte* row, int64_t size_bytes) {
+  for (int64_t i = 0; i < size_bytes; i += 64) {
+    hwy::Prefetch(row + i);
+  }
+}
+
 // Points rows[j] at `count` positions' keys or values from `tile_start` on, in the cache itself if the kernels can read
-// it as it is, else widened and zero-padded in `copy`.
+// it as it is, else widened and zero-padded in `copy`. `end` is where the sequence's visible positions end.
 void GatherTile(const KvView& kv, const std::byte* base, int64_t slot_stride, int dim, int32_t tile_start, int count,
-                float* copy, const float** rows) {
+                int32_t end, float* copy, const float** rows) {
   const int stride = Padded(dim);
-  for (int j = 0; j < count; ++j) {
-    const int32_t position = tile_start + j;
+  const int64_t element_bytes = kv.dtype == DType::kF32 ? 4 : 2;
+  const auto row_at = [&](int32_t position) {
     const int64_t slot = int64_t{kv.block_table[position / kv.block_size]} * kv.block_size + position % kv.block_size;
-    if (kv.dtype == DType::kF32) {
-      const float* from = reinterpret_cast<const float*>(base) + slot * slot_stride;
-      rows[j] = from;
-      if (stride == dim) {
-        continue;
-      }
-      std::fill_n(std::copy_n(from, dim, copy + j * stride), stride - dim, 0.0f);
-    } else {
-      const uint16_t* from = reinterpret_cast<const uint16_t*>(base) + slot * slot_stride;
-      int k = 0;
-      for (; k + 16 <= dim; k += 16) Store16(Load16(from + k), copy + j * stride + k);
-      if (k < dim) Store16(Load16Partial(from + k, dim - k), copy + j * stride + k);
+    return base + slot * slot_stride * element_bytes;
+  };
+  for (int j = 0; j < count; ++j) {
+    const std::byte* row = row_at(tile_start + j);
+    if (tile_start + kTile + j < end) {
+      PrefetchRow(row_at(tile_start + kTile + j), dim * element_bytes);
     }
-    rows[j] = copy + j * stride;
+    float* to = copy + j * stride;
+    rows[j] = to;
+    if (kv.dtype == DType::kBF16) {
+      const auto* from = reinterpret_cast<const uint16_t*>(row);
+      int k = 0;
+      for (; k + 16 <= dim; k += 16) Store16(Load16(from + k), to + k);
+      if (k < dim) Store16(Load16Partial(from + k, dim - k), to + k);
+    } else if (stride == dim) {
+      rows[j] = reinterpret_cast<const float*>(row);
+    } else {
+      std::fill_n(std::copy_n(reinterpret_cast<const float*>(row), dim, to), stride - dim, 0.0f);
+    }
   }
   // Rows past the end are read by the blocked kernels, and their results dropped.
   for (int j = count; j < kTile; ++j) rows[j] = rows[0];
@@ -263,9 +327,9 @@ void AttendTile(Workspace& w, absl::Span<const Query> queries, const float* cons
   float correction[kMaxQueries];
   for (int i = 0; i < n; ++i) {
     ranges[i] = VisibleRange(queries[static_cast<size_t>(i)].position, window, tile_start);
-    if (!ranges[i].empty()) {
-      correction[i] = SoftmaxTile(w.scores + i * kTile, ranges[i], scale, w.max[i], w.sum[i]);
-    }
+  }
+  for (int i = 0; i < n; i += 8) {
+    SoftmaxTile(w, i, std::min(8, n - i), ranges, scale, correction);
   }
   for (int i = 0; i < n;) {
     const bool four =
@@ -300,10 +364,10 @@ void AttendQueries(const KvView& kv, absl::Span<const Query> queries, float scal
   const bool values_in_keys = kv.values == nullptr;
   for (int32_t start = first / kTile * kTile; start <= last; start += kTile) {
     const int count = std::min(kTile, last + 1 - start);
-    GatherTile(kv, kv.keys, kv.key_slot_stride, kv.key_dim, start, count, w.keys, keys);
-    // The value prefix of a widened key may run into its later elements: they land in padding that is never returned.
+    GatherTile(kv, kv.keys, kv.key_slot_stride, kv.key_dim, start, count, last + 1, w.keys, keys);
+    // A value read from a key may run on into the key's later elements: they land in padding that is never returned.
     if (!values_in_keys) {
-      GatherTile(kv, kv.values, kv.value_slot_stride, kv.value_dim, start, count, w.values, values);
+      GatherTile(kv, kv.values, kv.value_slot_stride, kv.value_dim, start, count, last + 1, w.values, values);
     }
     AttendTile(w, queries, keys, values_in_keys ? keys : values, start, count, scale, window);
   }

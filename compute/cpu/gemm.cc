@@ -29,14 +29,12 @@ const float* PackRows(ThreadPool& pool, Scratch& scratch, const GemmCall& call, 
   pool.Run(tiling.num_tiles(), [&](int64_t tile) {
     const int64_t begin = tiling.begin(tile);
     const int rows = tiling.size(tile);
-    float* to = packed + begin * groups * cols;
     for (int64_t g = 0; g < groups; ++g) {
+      const void* from[kMaxTileRows];
       for (int r = 0; r < rows; ++r) {
-        const float* from = x + (begin + r) * call.x_row_stride + g * call.x_group_stride;
-        for (int64_t k = 0; k < cols; ++k) {
-          to[(g * cols + k) * rows + r] = from[k];
-        }
+        from[r] = x + (begin + r) * call.x_row_stride + g * call.x_group_stride;
       }
+      PackTile(from, DType::kF32, rows, cols, packed + (begin * groups + g * rows) * cols);
     }
   });
   return packed;

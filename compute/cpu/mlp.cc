@@ -63,25 +63,16 @@ void MlpRunner::Run(ThreadPool& pool, const MlpCall& call) {
 }
 
 void MlpRunner::PackRows(ThreadPool& pool, const MlpCall& call, int64_t hidden_size, float* packed) {
-  const auto* x_f32 = static_cast<const float*>(call.x);
-  const auto* x_bf16 = static_cast<const uint16_t*>(call.x);
+  const int64_t row_bytes = hidden_size * static_cast<int64_t>(DTypeBytes(call.x_dtype));
+  const auto* const x = static_cast<const std::byte*>(call.x);
   pool.Run(static_cast<int64_t>(tiles_.size()), [&](int64_t i) {
     const Tile tile = tiles_[static_cast<size_t>(i)];
-    float* to = packed + tile.begin * hidden_size;
+    const void* rows[kMaxTileRows];
     for (int r = 0; r < tile.rows; ++r) {
       const int64_t pair = tile.begin + r;
-      const int64_t row = call.pair_rows == nullptr ? pair : call.pair_rows[pair];
-      const int64_t from = row * hidden_size;
-      if (call.x_dtype == DType::kBF16) {
-        for (int64_t k = 0; k < hidden_size; ++k) {
-          to[k * tile.rows + r] = BF16ToF32(x_bf16[from + k]);
-        }
-      } else {
-        for (int64_t k = 0; k < hidden_size; ++k) {
-          to[k * tile.rows + r] = x_f32[from + k];
-        }
-      }
+      rows[r] = x + (call.pair_rows == nullptr ? pair : call.pair_rows[pair]) * row_bytes;
     }
+    PackTile(rows, call.x_dtype, tile.rows, hidden_size, packed + tile.begin * hidden_size);
   });
 }
 
