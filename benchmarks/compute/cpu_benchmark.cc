@@ -192,7 +192,7 @@ void BM_Attention(benchmark::State& state) {
 }
 BENCHMARK(BM_Attention)
     ->ArgNames({"threads", "bits", "kv_heads", "rows", "context"})
-    ->ArgsProduct({{1, 2}, {16, 32}, {4, 16}, {1}, {4096}})
+    ->ArgsProduct({{1, 2}, {16, 32}, {4, 16}, {1}, {128, 4096}})
     ->ArgsProduct({{1, 2}, {16, 32}, {4, 16}, {256}, {1024}})
     ->UseRealTime();
 
