@@ -209,7 +209,7 @@ void GatherTile(const HeadRows& head, const TileSlots& tile, const HeadRows& nex
       int k = 0;
       for (; k + 16 <= dim; k += 16) Store16(Load16(from + k), to + k);
       if (k < dim) Store16(Load16Partial(from + k, dim - k), to + k);
-    } else if (stride == dim) {
+    } else if (stride == dim && head.row_bytes() == head.slot_bytes) {
       rows[j] = reinterpret_cast<const float*>(row);
     } else {
       std::fill_n(std::copy_n(reinterpret_cast<const float*>(row), dim, to), stride - dim, 0.0f);

@@ -33,7 +33,7 @@ struct Query {
   int32_t position = 0;
 };
 
-inline constexpr int kMaxQueries = 32;
+inline constexpr int kMaxQueries = 64;
 
 // Working memory of one call, in floats.
 int64_t AttentionScratchFloats(int num_queries, int key_dim, int value_dim);
