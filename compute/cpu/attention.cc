@@ -70,7 +70,15 @@ void AttentionRunner::Run(ThreadPool& pool, const AttentionArgs& args, const Ten
   float* const out_data = Data<float>(out);
   // Late pieces of a prefill chunk are the long ones: start with those.
   const int64_t num_pieces = static_cast<int64_t>(pieces_.size());
-  pool.Run(num_pieces, [&](int64_t i) {
+  if (num_pieces == 0) {
+    return;
+  }
+  int64_t multiply_adds = 0;
+  for (const SequenceRows& sequence : batch.sequences()) {
+    multiply_adds +=
+        int64_t{sequence.num_rows} * (sequence.position + sequence.num_rows) * num_heads * (key_dim + args.value_dim);
+  }
+  ForEachRow(pool, num_pieces, multiply_adds / num_pieces, [&](int64_t i) {
     const Piece& piece = pieces_[static_cast<size_t>(num_pieces - 1 - i)];
     const SequenceRows& sequence = batch.sequences()[static_cast<size_t>(piece.sequence)];
     KvView view = HeadView(cache, piece.kv_head, args.value_dim);
