@@ -87,6 +87,7 @@ struct Launch {
   if (::getppid() != launch.parent) {
     ::_exit(127);  // the parent ended before prctl
   }
+  ::setpgid(0, 0);  // Ctrl-C is for the parent, which ends its children in order
   sigset_t none;
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);

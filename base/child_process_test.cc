@@ -59,7 +59,7 @@ TEST(ChildProcessTest, SaysWhyAProgramCannotBeExecuted) {
       ChildProcess::Spawn({"/no/such/program"}, {.name = "worker", .environment = {}, .inherited_fds = {}});
   EXPECT_EQ(missing.status().code(), absl::StatusCode::kNotFound);
   EXPECT_THAT(missing.status().message(), HasSubstr("worker: cannot execute /no/such/program: No such file"));
-  EXPECT_EQ(ChildProcess::Spawn({"/etc/hostname"}).status().code(), absl::StatusCode::kPermissionDenied);
+  EXPECT_EQ(ChildProcess::Spawn({"/"}).status().code(), absl::StatusCode::kPermissionDenied);
   EXPECT_EQ(ChildProcess::Spawn({}).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
@@ -70,8 +70,8 @@ TEST(ChildProcessTest, TerminatesPolitelyThenByForce) {
   ChildOptions options;
   options.inherited_fds = {pipe->child_fd()};
   const std::string path = absl::StrCat("/proc/self/fd/", pipe->child_fd());
-  const auto stubborn = SpawnOrDie(
-      Shell("trap '' TERM; echo deaf > " + path + "; while :; do read x; sleep 1000; done"), std::move(options));
+  const auto stubborn =
+      SpawnOrDie(Shell("trap '' TERM; echo deaf > " + path + "; exec sleep 1000"), std::move(options));
   ASSERT_TRUE(pipe->ReadLine(Soon()).ok());
   EXPECT_EQ(stubborn->Terminate(absl::Milliseconds(10)).signal, SIGKILL);
 }
@@ -134,7 +134,7 @@ TEST(ReadinessPipeTest, TheChildsHelperWritesOneLine) {
   EXPECT_EQ(::read(fds[0], text, sizeof(text)), 6);
   EXPECT_STREQ(text, "ready\n");
   EXPECT_EQ(::read(fds[0], text, sizeof(text)), 0) << "the descriptor is closed";
-  EXPECT_EQ(WriteReadyLine(-1, "x").code(), absl::StatusCode::kInvalidArgument) << "EBADF";
+  EXPECT_THAT(WriteReadyLine(-1, "x").message(), HasSubstr("file descriptor -1"));
 }
 
 }  // namespace
