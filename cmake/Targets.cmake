@@ -16,9 +16,16 @@ target_precompile_headers(tandem_pch PRIVATE
   <absl/status/status.h> <absl/status/statusor.h> <absl/strings/str_cat.h> <absl/strings/string_view.h>
   <absl/synchronization/mutex.h> <absl/time/time.h> <absl/types/span.h>)
 
+if(TANDEM_SANITIZE MATCHES "thread")
+  # Linked before everything else, so that its definitions come before abseil's.
+  add_library(tandem_tsan_abseil SHARED ${CMAKE_SOURCE_DIR}/cmake/tsan_abseil.cc)
+  target_link_libraries(tandem_tsan_abseil PRIVATE tandem::deps::absl ${CMAKE_DL_LIBS})
+  link_libraries(tandem_tsan_abseil)
+endif()
+
 function(_tandem_common target)
   target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR})
-  target_compile_options(${target} PRIVATE -Wall -Wextra $<$<BOOL:${TANDEM_WERROR}>:-Werror>
+  target_compile_options(${target} PRIVATE -Wall -Wextra -Wno-missing-field-initializers $<$<BOOL:${TANDEM_WERROR}>:-Werror>
     $<$<CXX_COMPILER_ID:Clang>:-Wthread-safety>)
   target_precompile_headers(${target} REUSE_FROM tandem_pch)
 endfunction()

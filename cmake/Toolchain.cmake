@@ -3,8 +3,6 @@ set(CMAKE_CXX_STANDARD 20)
 set(CMAKE_CXX_STANDARD_REQUIRED ON)
 set(CMAKE_CXX_EXTENSIONS OFF)
 set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
-# One setting for libraries and executables alike: -fPIE would not fit the precompiled header.
-add_compile_options(-fPIC -pthread)
 
 find_program(CCACHE_PROGRAM ccache)
 if(CCACHE_PROGRAM)
@@ -22,7 +20,15 @@ endif()
 if(TANDEM_SANITIZE)
   add_compile_options(-fsanitize=${TANDEM_SANITIZE} -fno-omit-frame-pointer -g1)
   add_link_options(-fsanitize=${TANDEM_SANITIZE})
+  if(TANDEM_SANITIZE MATCHES "thread")
+    # ThreadSanitizer cannot see fences; Asio's are redundant beside its locks.
+    add_compile_definitions(BOOST_ASIO_DISABLE_FENCED_BLOCK)
+  endif()
 endif()
+
+# The precompiled header fits only where all targets agree: not -fPIC for libraries and -fPIE for programs, and -pthread
+# everywhere because some imported targets ask for it.
+add_compile_options(-fPIC -pthread)
 
 # Kernels promise one rounding per written operation: the compiler must neither contract nor reassociate.
 add_compile_options(-ffp-contract=off)

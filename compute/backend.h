@@ -187,6 +187,9 @@ class Backend {
   virtual void Linear(const Tensor& x, const Matrix& w, const Tensor& bias, const Tensor& out,
                       bool accumulate = false) = 0;
 
+  // y += x, element by element.  Both f32 of the same shape.
+  virtual void Add(const Tensor& x, const Tensor& y) = 0;
+
   // Norms and rotates q and k, and appends k and v to the cache.
   // qkv [n, (num_heads + 2 num_kv_heads) * head_dim] f32, q_out [n, num_heads, head_dim] f32.
   virtual void PrepareGqa(const GqaArgs& args, const Tensor& qkv, const BatchLayout& batch, const KvCacheLayer& cache,

@@ -10,6 +10,7 @@
 #include <initializer_list>
 #include <memory>
 
+#include "absl/types/span.h"
 #include "base/status.h"
 #include "compute/dtype.h"
 
@@ -86,5 +87,15 @@ class Tensor {
   DType dtype_ = DType::kF32;
   Shape shape_;
 };
+
+// Host data as the bytes that Upload and Download take.
+template <typename T>
+absl::Span<const std::byte> BytesOf(absl::Span<const T> values) {
+  return {reinterpret_cast<const std::byte*>(values.data()), values.size() * sizeof(T)};
+}
+template <typename T>
+absl::Span<std::byte> WritableBytesOf(absl::Span<T> values) {
+  return {reinterpret_cast<std::byte*>(values.data()), values.size() * sizeof(T)};
+}
 
 }  // namespace tandem::compute

@@ -1,5 +1,6 @@
-// The two sides of the expert plane: a router sends through an ExpertChannel, a worker answers through an ExpertHandler.
-// In-process, shared-memory and gRPC channels connect them; all carry the same frames and so give the same bits.
+// The two sides of the expert plane: a router sends through an ExpertChannel, a worker answers through an
+// ExpertHandler. In-process, shared-memory and gRPC channels connect them; all carry the same frames and so give the
+// same bits.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +10,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "base/layer_expert.h"
 #include "compute/dtype.h"
 #include "transport/frame.h"
 
@@ -29,18 +32,17 @@ struct ModelIdentity {
 // OK, or FAILED_PRECONDITION naming the first field that differs and both values.
 absl::Status CheckCompatible(const ModelIdentity& router, const ModelIdentity& worker);
 
-struct LayerExpert {
-  int32_t layer = 0;
-  int32_t expert = 0;
-  bool operator==(const LayerExpert&) const = default;
-};
+// The same for the two sides' kProtocolVersion.
+absl::Status CheckProtocolVersion(int32_t router, int32_t worker);
+
+using ::tandem::LayerExpert;
 
 // What a worker tells about itself.
 struct WorkerInfo {
   std::string worker_id;
   ModelIdentity identity;
-  int64_t weights_bytes = 0;   // memory held by loaded experts
-  int64_t memory_bytes = 0;    // resident memory of the process
+  int64_t weights_bytes = 0;  // memory held by loaded experts
+  int64_t memory_bytes = 0;   // resident memory of the process
   int64_t experts_loaded = 0;
   bool draining = false;
 };
@@ -58,8 +60,9 @@ class ExpertHandler {
   // Errors: INVALID_ARGUMENT for experts that the model lacks, DATA_LOSS for a broken checkpoint, RESOURCE_EXHAUSTED.
   virtual absl::Status LoadExperts(const std::vector<LayerExpert>& experts) = 0;
 
-  // Computes a frame. `done` is called exactly once, on any thread, possibly before Handle returns.
-  // Errors: INVALID_ARGUMENT for a malformed frame, NOT_FOUND for an expert that is not held,
+  // Computes a frame that passes ValidateDispatch (channels see to it). `done` is called exactly once, on any thread,
+  // possibly before Handle returns.
+  // Errors: INVALID_ARGUMENT for another dtype or hidden size than the model's, NOT_FOUND for an expert that is not held,
   // RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, UNAVAILABLE while draining.
   virtual void Handle(DispatchFrame frame, CombineCallback done) = 0;
 };

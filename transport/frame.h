@@ -11,6 +11,7 @@
 #include <memory>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "compute/dtype.h"
@@ -54,10 +55,17 @@ struct DispatchFrame {
   absl::Time deadline = absl::InfiniteFuture();
 };
 
+// Checks that a frame is what the comments above say, without looking at the values of its rows.
+// Errors: INVALID_ARGUMENT naming the field.
+absl::Status ValidateDispatch(const DispatchFrame& frame);
+
 struct CombineFrame {
-  FrameBuffer outputs;  // [pairs, hidden_size], wire dtype, in the order of the dispatch's pairs
+  FrameBuffer outputs;          // [pairs, hidden_size], wire dtype, in the order of the dispatch's pairs
   absl::Duration compute_time;  // time the worker spent computing, for the cost model
   absl::Duration queue_time;    // time the frame waited on the worker
 };
+
+// Size of the outputs that answer `frame`.
+size_t OutputBytes(const DispatchFrame& frame);
 
 }  // namespace tandem::transport

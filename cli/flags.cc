@@ -1,0 +1,75 @@
+#include "cli/flags.h"
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "base/log.h"
+
+namespace tandem::cli {
+
+void AddLogFlags(CLI::App& app, LogFlags& flags) {
+  app.add_option("--log-level", flags.level, "Least severe level to log")
+      ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "off"}))
+      ->capture_default_str()
+      ->group("Logging");
+  app.add_option("--log-format", flags.format, "Lines for people or for programs")
+      ->check(CLI::IsMember({"text", "json"}))
+      ->capture_default_str()
+      ->group("Logging");
+}
+
+void AddModelFlags(CLI::App& app, ModelFlags& flags) {
+  app.add_option("model", flags.model_dir, "Directory of a Hugging Face checkpoint")->required();
+  app.add_option("--dtype", flags.dtype, "Weights, wire and KV cache; auto follows the checkpoint")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
+      ->capture_default_str()
+      ->group("Model");
+  app.add_option("--threads", flags.threads, "Compute threads of this process; 0: one per core")
+      ->check(CLI::Range(0, 1024))
+      ->capture_default_str()
+      ->group("Model");
+}
+
+void AddEngineFlags(CLI::App& app, EngineFlags& flags) {
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    return app.add_option(name, value, help)->capture_default_str()->group("Engine");
+  };
+  add("--max-model-len", flags.max_model_len, "Tokens of one sequence, prompt and answer; 0: as trained")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 28));
+  add("--max-batch-tokens", flags.max_batch_tokens, "Tokens of one step")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
+  add("--max-sequences", flags.max_sequences, "Sequences running at the same time")->check(CLI::Range(1, 65536));
+  add("--max-queue", flags.max_queue, "Requests waiting; beyond it clients get 429")->check(CLI::Range(0, 1 << 24));
+  add("--kv-cache-memory", flags.kv_cache_memory, "Bytes of KV cache, e.g. 4GiB; 0: from free memory")
+      ->transform(CLI::AsSizeValue(false));
+  add("--dispatch-timeout", flags.dispatch_timeout_seconds, "Seconds to wait for an expert worker's answer")
+      ->check(CLI::Range(1, 3600));
+}
+
+void AddApiFlags(CLI::App& app, ApiFlags& flags) {
+  const auto add = [&](const char* name, auto& value, const char* help) {
+    return app.add_option(name, value, help)->capture_default_str()->group("API");
+  };
+  add("--host", flags.host, "Address to listen on");
+  add("--port", flags.port, "HTTP port; 0: any free one")->check(CLI::Range(0, 65535));
+  add("--grpc-port", flags.grpc_port, "gRPC port; 0: any free one, -1: off")->check(CLI::Range(-1, 65535));
+  add("--served-model-name", flags.served_model_name, "Name in the API; default: the directory's name");
+  add("--api-key", flags.api_key, "Key that clients must send as a Bearer token");
+  add("--drain-timeout", flags.drain_timeout_seconds, "Seconds that running requests get after SIGTERM")
+      ->check(CLI::Range(0, 86400));
+}
+
+void FinishFlags(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_single_name();
+    if (!option->get_lnames().empty() && name != "help" && option->get_envname().empty()) {
+      option->envname(absl::StrCat("TANDEM_", absl::AsciiStrToUpper(absl::StrReplaceAll(name, {{"-", "_"}}))));
+    }
+  }
+  app.set_config("--config", "", "Read flags from a file (INI or TOML style: flag = value)");
+}
+
+absl::Status StartLogging(absl::string_view component, const LogFlags& flags) {
+  return InitLogging(component, flags.level, flags.format == "json" ? LogFormat::kJson : LogFormat::kText);
+}
+
+}  // namespace tandem::cli

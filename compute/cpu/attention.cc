@@ -1,0 +1,108 @@
+#include "compute/cpu/attention.h"
+
+#include <algorithm>
+
+#include "compute/cpu/memory.h"
+
+namespace tandem::compute::cpu {
+namespace {
+
+constexpr int kMinQueries = 4;
+
+void CheckShapes(const AttentionArgs& args, const Tensor& q, const CpuBatchLayout& batch, const KvCacheLayer& cache,
+                 const Tensor& out) {
+  const Tensor& keys = cache.keys;
+  TANDEM_CHECK(q.shape().rank() == 3 && q.dim(0) == batch.num_rows(), "q of ", q.dim(0), " rows, batch of ",
+               batch.num_rows());
+  TANDEM_CHECK(keys.shape().rank() == 4 && keys.dim(3) == q.dim(2), "keys of ", keys.dim(3), ", q of ", q.dim(2));
+  TANDEM_CHECK(keys.dim(1) == batch.block_size() && batch.max_block() < keys.dim(0), "cache of ", keys.dim(0),
+               " blocks of ", keys.dim(1), ", batch uses block ", batch.max_block(), " of ", batch.block_size());
+  TANDEM_CHECK(keys.dtype() == DType::kF32 || keys.dtype() == DType::kBF16, "keys of ", DTypeName(keys.dtype()));
+  TANDEM_CHECK(keys.dim(2) > 0 && q.dim(1) % keys.dim(2) == 0, q.dim(1), " heads on ", keys.dim(2), " KV heads");
+  TANDEM_CHECK(args.sliding_window >= 0, "sliding_window ", args.sliding_window);
+  TANDEM_CHECK(args.value_dim > 0 && out.shape() == Shape({q.dim(0), q.dim(1), args.value_dim}), "value_dim ",
+               args.value_dim);
+  if (cache.values.defined()) {
+    TANDEM_CHECK(cache.values.shape() == Shape({keys.dim(0), keys.dim(1), keys.dim(2), args.value_dim}) &&
+                     cache.values.dtype() == keys.dtype(),
+                 "values do not match keys");
+  } else {
+    TANDEM_CHECK(args.value_dim <= keys.dim(3), "value_dim ", args.value_dim, " of a key of ", keys.dim(3));
+  }
+}
+
+KvView HeadView(const KvCacheLayer& cache, int64_t kv_head, int value_dim) {
+  const Tensor& keys = cache.keys;
+  const int64_t element_bytes = static_cast<int64_t>(DTypeBytes(keys.dtype()));
+  KvView view;
+  view.dtype = keys.dtype();
+  view.key_dim = static_cast<int>(keys.dim(3));
+  view.value_dim = value_dim;
+  view.block_size = static_cast<int>(keys.dim(1));
+  view.key_slot_stride = keys.dim(2) * keys.dim(3);
+  view.keys = RawData(keys) + kv_head * view.key_dim * element_bytes;
+  if (cache.values.defined()) {
+    view.value_slot_stride = keys.dim(2) * value_dim;
+    view.values = RawData(cache.values) + kv_head * value_dim * element_bytes;
+  }
+  return view;
+}
+
+}  // namespace
+
+void AttentionRunner::Run(ThreadPool& pool, const AttentionArgs& args, const Tensor& q, const CpuBatchLayout& batch,
+                          const KvCacheLayer& cache, const Tensor& out) {
+  CheckShapes(args, q, batch, cache, out);
+  const int num_heads = static_cast<int>(q.dim(1));
+  const int heads_per_kv_head = num_heads / static_cast<int>(cache.keys.dim(2));
+  // Many queries in one piece read the cache once for all of them; fewer give every thread something to do.
+  int max_queries = 2 * kMaxQueries;
+  do {
+    max_queries /= 2;
+    CutPieces(batch, num_heads, heads_per_kv_head, max_queries);
+  } while (max_queries > kMinQueries && static_cast<int>(pieces_.size()) < 2 * pool.num_threads());
+
+  const int key_dim = static_cast<int>(q.dim(2));
+  const float* const q_data = Data<float>(q);
+  float* const out_data = Data<float>(out);
+  // Late pieces of a prefill chunk are the long ones: start with those.
+  const int64_t num_pieces = static_cast<int64_t>(pieces_.size());
+  pool.Run(num_pieces, [&](int64_t i) {
+    const Piece& piece = pieces_[static_cast<size_t>(num_pieces - 1 - i)];
+    const SequenceRows& sequence = batch.sequences()[static_cast<size_t>(piece.sequence)];
+    KvView view = HeadView(cache, piece.head / heads_per_kv_head, args.value_dim);
+    view.block_table = sequence.block_table.data();
+    Query queries[kMaxQueries];
+    int count = 0;
+    for (int32_t row = piece.row; row < piece.row + piece.num_rows; ++row) {
+      for (int32_t head = piece.head; head < piece.head + piece.num_heads; ++head) {
+        const int64_t index = int64_t{row} * num_heads + head;
+        queries[count++] = {q_data + index * key_dim, out_data + index * args.value_dim,
+                            batch.rows()[static_cast<size_t>(row)].position};
+      }
+    }
+    thread_local Scratch scratch;
+    AttendQueries(view, absl::MakeConstSpan(queries, static_cast<size_t>(count)), args.scale, args.sliding_window,
+                  scratch.Reserve(AttentionScratchFloats(kMaxQueries, key_dim, args.value_dim)));
+  });
+}
+
+void AttentionRunner::CutPieces(const CpuBatchLayout& batch, int num_heads, int heads_per_kv_head, int max_queries) {
+  pieces_.clear();
+  const int head_step = std::min(heads_per_kv_head, max_queries);
+  const int row_step = std::max(1, max_queries / head_step);
+  for (size_t s = 0; s < batch.sequences().size(); ++s) {
+    const SequenceRows& sequence = batch.sequences()[s];
+    for (int row = 0; row < sequence.num_rows; row += row_step) {
+      const int num_rows = std::min(row_step, sequence.num_rows - row);
+      for (int first = 0; first < num_heads; first += heads_per_kv_head) {
+        for (int head = 0; head < heads_per_kv_head; head += head_step) {
+          pieces_.push_back({static_cast<int32_t>(s), sequence.first_row + row, num_rows, first + head,
+                             std::min(head_step, heads_per_kv_head - head)});
+        }
+      }
+    }
+  }
+}
+
+}  // namespace tandem::compute::cpu

@@ -1,0 +1,161 @@
+#include "compute/cpu/gemm_kernel.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "compute/cpu/gemm_kernel.cc"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+//
+#include "compute/cpu/simd_inl.h"
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace tandem::compute::cpu {
+namespace HWY_NAMESPACE {
+
+// Rows that fit the registers: two accumulators per row, and at least three registers for weights and x.
+inline constexpr int kRegisterRows = HWY_TARGET == HWY_AVX2 ? 6 : kMaxTileRows;
+
+// Loads the weights of 2 * kLanes outputs and widens them.
+template <bool kIsBF16>
+HWY_INLINE void LoadWeights(const std::byte* from, VF& low, VF& high) {
+  const DF df;
+  if constexpr (kIsBF16) {
+    const DU du;
+    const auto words = hn::Load(du, reinterpret_cast<const uint32_t*>(from));
+    low = hn::BitCast(df, hn::ShiftLeft<16>(words));
+    high = hn::BitCast(df, hn::And(words, hn::Set(du, 0xffff0000u)));
+  } else {
+    low = hn::Load(df, reinterpret_cast<const float*>(from));
+    high = hn::Load(df, reinterpret_cast<const float*>(from) + kPanelRows / 2);
+  }
+}
+
+// kRows rows times kColumns columns of 2 * kLanes outputs. A column is one register's worth of a panel's first half
+// and the matching part of its second half; it begins at weights[c].
+template <int kRows, int kColumns, bool kIsBF16>
+void Multiply(const std::byte* const* weights, int64_t cols, const float* x, int64_t x_stride, float* const* out) {
+  constexpr int64_t kStep = kPanelRows * (kIsBF16 ? 2 : 4);
+  const DF df;
+  VF low[kColumns][kRows];
+  VF high[kColumns][kRows];
+  const std::byte* from[kColumns];
+#pragma GCC unroll 4
+  for (int c = 0; c < kColumns; ++c) {
+    from[c] = weights[c];
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r) {
+      low[c][r] = hn::Zero(df);
+      high[c][r] = hn::Zero(df);
+    }
+  }
+  for (int64_t k = 0; k < cols; ++k) {
+    VF w_low[kColumns];
+    VF w_high[kColumns];
+#pragma GCC unroll 4
+    for (int c = 0; c < kColumns; ++c) {
+      LoadWeights<kIsBF16>(from[c], w_low[c], w_high[c]);
+      from[c] += kStep;
+    }
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r) {
+      const VF v = hn::Set(df, x[r]);
+#pragma GCC unroll 4
+      for (int c = 0; c < kColumns; ++c) {
+        low[c][r] = Fma(v, w_low[c], low[c][r]);
+        high[c][r] = Fma(v, w_high[c], high[c][r]);
+      }
+    }
+    x += x_stride;
+  }
+#pragma GCC unroll 4
+  for (int c = 0; c < kColumns; ++c) {
+#pragma GCC unroll 12
+    for (int r = 0; r < kRows; ++r) {
+      hn::StoreU(low[c][r], df, out[c] + r * kPanelRows);
+      hn::StoreU(high[c][r], df, out[c] + r * kPanelRows + kPanelRows / 2);
+    }
+  }
+}
+
+using Kernel = void (*)(const std::byte* const*, int64_t, const float*, int64_t, float* const*);
+
+// Few rows take several columns at once, so that about eight chains run side by side.
+constexpr int ColumnsFor(int rows) { return rows == 1 ? 4 : rows <= 3 ? 2 : 1; }
+
+template <bool kIsBF16>
+struct Kernels {
+  // [rows - 1]
+  static constexpr Kernel kWide[3] = {Multiply<1, 4, kIsBF16>, Multiply<2, 2, kIsBF16>, Multiply<3, 2, kIsBF16>};
+#if HWY_TARGET == HWY_AVX2
+  static constexpr Kernel kSingle[kRegisterRows] = {Multiply<1, 1, kIsBF16>, Multiply<2, 1, kIsBF16>,
+                                                    Multiply<3, 1, kIsBF16>, Multiply<4, 1, kIsBF16>,
+                                                    Multiply<5, 1, kIsBF16>, Multiply<6, 1, kIsBF16>};
+#else
+  static constexpr Kernel kSingle[kRegisterRows] = {
+      Multiply<1, 1, kIsBF16>, Multiply<2, 1, kIsBF16>,  Multiply<3, 1, kIsBF16>,  Multiply<4, 1, kIsBF16>,
+      Multiply<5, 1, kIsBF16>, Multiply<6, 1, kIsBF16>,  Multiply<7, 1, kIsBF16>,  Multiply<8, 1, kIsBF16>,
+      Multiply<9, 1, kIsBF16>, Multiply<10, 1, kIsBF16>, Multiply<11, 1, kIsBF16>, Multiply<12, 1, kIsBF16>};
+#endif
+};
+
+template <bool kIsBF16>
+void MultiplyColumns(const std::byte* panels, int64_t panel_bytes, int num_panels, int64_t cols, const float* x_tile,
+                     int tile_rows, int first_row, int rows, float* out) {
+  const std::byte* weights[kMaxCallPanels * kParts];
+  float* to[kMaxCallPanels * kParts];
+  const int num_columns = num_panels * kParts;
+  for (int c = 0; c < num_columns; ++c) {
+    const int panel = c / kParts;
+    const int lane = c % kParts * kLanes;
+    weights[c] = panels + panel * panel_bytes + lane * static_cast<int>(sizeof(float));
+    to[c] = out + (panel * tile_rows + first_row) * kPanelRows + lane;
+  }
+  const int step = ColumnsFor(rows);
+  int c = 0;
+  for (; step > 1 && c + step <= num_columns; c += step) {
+    Kernels<kIsBF16>::kWide[rows - 1](weights + c, cols, x_tile + first_row, tile_rows, to + c);
+  }
+  for (; c < num_columns; ++c) {
+    Kernels<kIsBF16>::kSingle[rows - 1](weights + c, cols, x_tile + first_row, tile_rows, to + c);
+  }
+}
+
+void MultiplyPanels(const std::byte* panels, int64_t panel_bytes, int num_panels, bool is_bf16, int64_t cols,
+                    const float* x_tile, int tile_rows, float* out) {
+  const int passes = (tile_rows + kRegisterRows - 1) / kRegisterRows;
+  for (int pass = 0; pass < passes; ++pass) {
+    const int begin = tile_rows * pass / passes;
+    const int rows = tile_rows * (pass + 1) / passes - begin;
+    const auto multiply = is_bf16 ? MultiplyColumns<true> : MultiplyColumns<false>;
+    multiply(panels, panel_bytes, num_panels, cols, x_tile, tile_rows, begin, rows, out);
+  }
+}
+
+void SiluMultiply(const float* gate_up, int rows, float* out) {
+  for (int r = 0; r < rows; ++r) {
+    const float* row = gate_up + r * kPanelRows;
+    Store16(Mul(Silu(Load16(row)), Load16(row + kPanelRows / 2)), out + r * kPanelRows / 2);
+  }
+}
+
+}  // namespace HWY_NAMESPACE
+}  // namespace tandem::compute::cpu
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace tandem::compute::cpu {
+
+HWY_EXPORT(MultiplyPanels);
+HWY_EXPORT(SiluMultiply);
+
+void MultiplyPanels(const PackedMatrix& w, int64_t group, int64_t panel, int num_panels, const float* x_tile, int rows,
+                    float* out) {
+  HWY_DYNAMIC_DISPATCH(MultiplyPanels)
+  (w.Panel(group, panel), w.panel_bytes(), num_panels, w.dtype() == DType::kBF16, w.cols(), x_tile, rows, out);
+}
+
+void SiluMultiply(const float* gate_up, int rows, float* out) {
+  HWY_DYNAMIC_DISPATCH(SiluMultiply)(gate_up, rows, out);
+}
+
+}  // namespace tandem::compute::cpu
+#endif  // HWY_ONCE

@@ -1,0 +1,162 @@
+#include "model/decoder.h"
+
+#include <algorithm>
+
+#include "base/status.h"
+
+namespace tandem::model {
+namespace {
+
+using compute::DType;
+using compute::Shape;
+using compute::Tensor;
+
+}  // namespace
+
+absl::StatusOr<Activations> Decoder::AllocateActivations(int64_t max_tokens) const {
+  const AttentionSpec& attention = spec_.attention;
+  const bool mla = attention.kind == AttentionKind::kMla;
+  const int64_t heads = attention.num_attention_heads;
+  const int64_t projected = mla ? heads * (attention.qk_nope_head_dim + attention.qk_rope_head_dim)
+                                : (heads + 2 * attention.num_key_value_heads) * attention.head_dim;
+  Activations a;
+  a.max_tokens = max_tokens;
+  const auto allocate = [&](Tensor& tensor, DType dtype, Shape shape) -> absl::Status {
+    ASSIGN_OR_RETURN(tensor, backend_.Allocate(dtype, shape));
+    return absl::OkStatus();
+  };
+  RETURN_IF_ERROR(allocate(a.h, DType::kF32, {max_tokens, spec_.hidden_size}));
+  RETURN_IF_ERROR(allocate(a.x, DType::kF32, {max_tokens, spec_.hidden_size}));
+  RETURN_IF_ERROR(allocate(a.shared, DType::kF32, {max_tokens, spec_.hidden_size}));
+  RETURN_IF_ERROR(allocate(a.qkv, DType::kF32, {max_tokens, projected}));
+  RETURN_IF_ERROR(allocate(a.q, DType::kF32, {max_tokens, heads, attention.key_dim()}));
+  RETURN_IF_ERROR(allocate(a.attention, DType::kF32, {max_tokens, heads, attention.value_dim()}));
+  if (mla) {
+    RETURN_IF_ERROR(allocate(a.q_lora, DType::kF32, {max_tokens, std::max(1, attention.q_lora_rank)}));
+    RETURN_IF_ERROR(allocate(a.kv_a, DType::kF32, {max_tokens, attention.key_dim()}));
+    RETURN_IF_ERROR(allocate(a.values, DType::kF32, {max_tokens, heads * attention.v_head_dim}));
+  }
+  const int64_t top_k = spec_.gate.num_experts_per_tok;
+  RETURN_IF_ERROR(allocate(a.topk_ids, DType::kI32, {max_tokens, top_k}));
+  RETURN_IF_ERROR(allocate(a.topk_weights, DType::kF32, {max_tokens, top_k}));
+  RETURN_IF_ERROR(allocate(a.expert_out, dtypes_.wire, {max_tokens * top_k, spec_.hidden_size}));
+  return a;
+}
+
+int64_t Decoder::KvBytesPerToken(const ModelSpec& spec, DType dtype) {
+  const AttentionSpec& attention = spec.attention;
+  const int64_t elements = attention.kind == AttentionKind::kMla
+                               ? attention.key_dim()
+                               : attention.cache_heads() * (attention.key_dim() + attention.value_dim());
+  return spec.num_layers() * elements * static_cast<int64_t>(DTypeBytes(dtype));
+}
+
+absl::StatusOr<KvCache> Decoder::AllocateKvCache(int64_t num_blocks, int block_size) const {
+  const AttentionSpec& attention = spec_.attention;
+  KvCache cache{num_blocks, block_size, {}};
+  for (int layer = 0; layer < spec_.num_layers(); ++layer) {
+    compute::KvCacheLayer entry;
+    ASSIGN_OR_RETURN(entry.keys,
+                     backend_.Allocate(dtypes_.kv_cache,
+                                       {num_blocks, block_size, attention.cache_heads(), attention.key_dim()}));
+    if (attention.kind == AttentionKind::kGqa) {
+      ASSIGN_OR_RETURN(entry.values,
+                       backend_.Allocate(dtypes_.kv_cache,
+                                         {num_blocks, block_size, attention.cache_heads(), attention.value_dim()}));
+    }
+    cache.layers.push_back(std::move(entry));
+  }
+  return cache;
+}
+
+void Decoder::Embed(absl::Span<const int32_t> ids, Activations& a) const {
+  a.num_tokens = static_cast<int64_t>(ids.size());
+  TANDEM_CHECK(a.num_tokens <= a.max_tokens);
+  backend_.Embed(weights_.embedding, ids, a.h.Rows(0, a.num_tokens));
+}
+
+void Decoder::Attend(int layer, const compute::BatchLayout& batch, const KvCache& cache, Activations& a) const {
+  const LayerWeights& w = weights_.layers[layer];
+  const Tensor h = a.h.Rows(0, a.num_tokens);
+  const Tensor x = a.x.Rows(0, a.num_tokens);
+  backend_.RmsNorm(h, w.input_norm, spec_.rms_norm_eps, x);
+  if (spec_.attention.kind == AttentionKind::kMla) {
+    AttendMla(w, batch, cache.layers[layer], a);
+  } else {
+    AttendGqa(w, batch, cache.layers[layer], a);
+  }
+  backend_.RmsNorm(h, w.post_attention_norm, spec_.rms_norm_eps, x);
+}
+
+void Decoder::AttendGqa(const LayerWeights& w, const compute::BatchLayout& batch, const compute::KvCacheLayer& cache,
+                        Activations& a) const {
+  const int64_t n = a.num_tokens;
+  const Tensor qkv = a.qkv.Rows(0, n);
+  const Tensor q = a.q.Rows(0, n);
+  const Tensor attended = a.attention.Rows(0, n);
+  backend_.Linear(a.x.Rows(0, n), *w.qkv, w.qkv_bias, qkv);
+  backend_.PrepareGqa(w.gqa, qkv, batch, cache, q);
+  backend_.PagedAttention(w.attention, q, batch, cache, attended);
+  backend_.Linear(attended.Reshape({n, attended.dim(1) * attended.dim(2)}), *w.o, w.o_bias, a.h.Rows(0, n),
+                  /*accumulate=*/true);
+}
+
+void Decoder::AttendMla(const LayerWeights& w, const compute::BatchLayout& batch, const compute::KvCacheLayer& cache,
+                        Activations& a) const {
+  const int64_t n = a.num_tokens;
+  const Tensor x = a.x.Rows(0, n);
+  Tensor q_in = x;
+  if (w.q_a != nullptr) {
+    q_in = a.q_lora.Rows(0, n);
+    backend_.Linear(x, *w.q_a, {}, q_in);
+    backend_.RmsNorm(q_in, w.q_a_norm, w.mla.norm_eps, q_in);
+  }
+  const Tensor projected = a.qkv.Rows(0, n);
+  const Tensor kv_a = a.kv_a.Rows(0, n);
+  const Tensor q = a.q.Rows(0, n);
+  const Tensor attended = a.attention.Rows(0, n);
+  const Tensor values = a.values.Rows(0, n);
+  backend_.Linear(q_in, *w.q_b, {}, projected);
+  backend_.Linear(x, *w.kv_a, {}, kv_a);
+  backend_.PrepareMla(w.mla, projected, kv_a, batch, cache, q);
+  backend_.PagedAttention(w.attention, q, batch, cache, attended);
+  backend_.Linear(attended.Reshape({n, attended.dim(1) * attended.dim(2)}), *w.w_uv, {}, values);
+  backend_.Linear(values, *w.o, w.o_bias, a.h.Rows(0, n), /*accumulate=*/true);
+}
+
+void Decoder::DenseMlp(int layer, Activations& a) const {
+  const Tensor out = a.shared.Rows(0, a.num_tokens);
+  backend_.Mlp(a.x.Rows(0, a.num_tokens), *weights_.layers[layer].dense, nullptr, out);
+  backend_.Add(out, a.h.Rows(0, a.num_tokens));
+}
+
+void Decoder::Route(int layer, Activations& a) const {
+  const LayerWeights& w = weights_.layers[layer];
+  backend_.Gate(w.gate_args, a.x.Rows(0, a.num_tokens), w.gate.get(), a.topk_ids.Rows(0, a.num_tokens),
+                a.topk_weights.Rows(0, a.num_tokens));
+}
+
+void Decoder::SharedExpert(int layer, Activations& a) const {
+  const LayerWeights& w = weights_.layers[layer];
+  if (w.shared != nullptr) {
+    backend_.Mlp(a.x.Rows(0, a.num_tokens), *w.shared, w.shared_gate.get(), a.shared.Rows(0, a.num_tokens));
+  }
+}
+
+void Decoder::Combine(int layer, Activations& a) const {
+  const int64_t n = a.num_tokens;
+  const bool shared = weights_.layers[layer].shared != nullptr;
+  backend_.Combine(a.topk_weights.Rows(0, n), a.expert_out.Rows(0, n * spec_.gate.num_experts_per_tok),
+                   shared ? a.shared.Rows(0, n) : Tensor(), a.h.Rows(0, n));
+}
+
+void Decoder::Logits(absl::Span<const int32_t> rows, Activations& a, const Tensor& logits) const {
+  const int64_t n = static_cast<int64_t>(rows.size());
+  const Tensor chosen = a.x.Rows(0, n);
+  const Tensor normed = a.shared.Rows(0, n);
+  backend_.GatherRows(a.h.Rows(0, a.num_tokens), rows, chosen);
+  backend_.RmsNorm(chosen, weights_.norm, spec_.rms_norm_eps, normed);
+  backend_.Linear(normed, *weights_.lm_head, {}, logits);
+}
+
+}  // namespace tandem::model

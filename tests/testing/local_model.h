@@ -1,0 +1,36 @@
+// A whole model in one process for tests: the decoder of the product, with every expert called directly instead of
+// through frames and workers.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "compute/backend.h"
+#include "model/decoder.h"
+
+namespace tandem::testing {
+
+class LocalModel {
+ public:
+  // `dtype` as in --dtype. Errors: as of the loaders.
+  static absl::StatusOr<std::unique_ptr<LocalModel>> Load(const std::string& dir, const std::string& dtype,
+                                                          int num_threads);
+
+  // Logits [ids.size(), vocab_size] of every position of one sequence, fed in chunks of at most `chunk` tokens.
+  absl::StatusOr<std::vector<float>> Logits(const std::vector<int32_t>& ids, int64_t chunk);
+
+  const model::ModelSpec& spec() const { return decoder_->spec(); }
+
+ private:
+  absl::Status RunLayer(int layer, const compute::BatchLayout& batch);
+
+  std::unique_ptr<compute::Backend> backend_;
+  std::unique_ptr<model::Decoder> decoder_;
+  std::vector<std::vector<compute::MlpWeightsPtr>> experts_;  // [layer][expert]
+  model::Activations activations_;
+  model::KvCache cache_;
+};
+
+}  // namespace tandem::testing

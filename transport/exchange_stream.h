@@ -1,0 +1,62 @@
+// One Exchange stream as the router sees it: frames go out in order, answers complete PendingFrames.
+// Lives until gRPC is done with it, whoever else holds it. Thread-safe.
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/client_callback.h>
+
+#include <deque>
+#include <functional>
+#include <memory>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
+#include "transport/pending_frames.h"
+
+namespace tandem::transport {
+
+class ExchangeStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+ public:
+  // `on_lost` is called once, on a gRPC thread, when the stream has ended and `pending` is closed, unless Close did it.
+  static std::shared_ptr<ExchangeStream> Start(std::shared_ptr<grpc::Channel> channel,
+                                               std::shared_ptr<PendingFrames> pending, size_t max_queued,
+                                               std::function<void()> on_lost);
+
+  bool open() const;
+
+  void Dispatch(DispatchFrame frame, CombineCallback done);
+
+  // Ends the stream and returns when gRPC is done with it; every outstanding frame has been answered then.
+  // Not from a callback of the stream.
+  void Close();
+
+ private:
+  ExchangeStream(std::shared_ptr<grpc::Channel> channel, std::shared_ptr<PendingFrames> pending, size_t max_queued,
+                 std::function<void()> on_lost);
+
+  absl::Status Send(grpc::ByteBuffer message);
+  void StopSending();
+
+  void OnReadDone(bool ok) override;
+  void OnWriteDone(bool ok) override;
+  void OnDone(const grpc::Status& status) override;
+
+  const std::shared_ptr<grpc::Channel> channel_;
+  const std::shared_ptr<PendingFrames> pending_;
+  const size_t max_queued_;
+  const std::function<void()> on_lost_;
+  grpc::ClientContext context_;
+  grpc::ByteBuffer incoming_;  // owned by the read in progress
+  absl::Notification done_;
+
+  mutable absl::Mutex mutex_;
+  std::deque<grpc::ByteBuffer> outgoing_ ABSL_GUARDED_BY(mutex_);  // the front is being written
+  bool open_ ABSL_GUARDED_BY(mutex_) = true;
+  bool closed_by_owner_ ABSL_GUARDED_BY(mutex_) = false;
+  std::shared_ptr<ExchangeStream> self_ ABSL_GUARDED_BY(mutex_);  // until OnDone
+};
+
+}  // namespace tandem::transport

@@ -1,0 +1,72 @@
+#include "transport/frame.h"
+
+#include <new>
+
+#include "absl/strings/str_cat.h"
+
+namespace tandem::transport {
+namespace {
+
+constexpr std::align_val_t kAlignment{64};
+
+bool IsWireDType(compute::DType dtype) { return dtype == compute::DType::kF32 || dtype == compute::DType::kBF16; }
+
+absl::Status Malformed(absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("malformed dispatch frame: ", what));
+}
+
+absl::Status ValidatePairs(const DispatchFrame& frame) {
+  const ExpertPair* previous = nullptr;
+  for (const ExpertPair& pair : frame.pairs) {
+    if (pair.row < 0 || pair.row >= frame.num_rows || pair.expert < 0) {
+      return Malformed(absl::StrCat("pair (row ", pair.row, ", expert ", pair.expert,
+                                    ") is out of range, the frame has ", frame.num_rows, " rows"));
+    }
+    if (previous != nullptr &&
+        (pair.expert < previous->expert || (pair.expert == previous->expert && pair.row <= previous->row))) {
+      return Malformed(absl::StrCat("pairs are not sorted by expert, then row: (row ", pair.row, ", expert ",
+                                    pair.expert, ") follows (row ", previous->row, ", expert ", previous->expert, ")"));
+    }
+    previous = &pair;
+  }
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+FrameBuffer::FrameBuffer(size_t size) : size_(size) {
+  if (size == 0) {
+    return;
+  }
+  void* bytes = ::operator new(size, kAlignment);
+  keep_alive_ =
+      std::shared_ptr<const void>(bytes, [](const void* p) { ::operator delete(const_cast<void*>(p), kAlignment); });
+  data_ = static_cast<const std::byte*>(bytes);
+}
+
+FrameBuffer::FrameBuffer(const std::byte* data, size_t size, std::shared_ptr<const void> keep_alive)
+    : keep_alive_(std::move(keep_alive)), data_(data), size_(size) {}
+
+absl::Status ValidateDispatch(const DispatchFrame& frame) {
+  if (frame.layer < 0 || frame.num_rows < 0 || frame.hidden_size <= 0) {
+    return Malformed(
+        absl::StrCat("layer ", frame.layer, ", num_rows ", frame.num_rows, ", hidden_size ", frame.hidden_size));
+  }
+  if (!IsWireDType(frame.dtype)) {
+    return Malformed(absl::StrCat("dtype ", compute::DTypeName(frame.dtype), " is not float32 or bfloat16"));
+  }
+  // Two positive int32 and at most 4 bytes: below 2^64.
+  const uint64_t expected =
+      static_cast<uint64_t>(frame.num_rows) * frame.hidden_size * compute::DTypeBytes(frame.dtype);
+  if (frame.rows.size() != expected) {
+    return Malformed(absl::StrCat(frame.num_rows, " rows of ", frame.hidden_size, " ", compute::DTypeName(frame.dtype),
+                                  " are ", expected, " bytes, got ", frame.rows.size()));
+  }
+  return ValidatePairs(frame);
+}
+
+size_t OutputBytes(const DispatchFrame& frame) {
+  return frame.pairs.size() * frame.hidden_size * compute::DTypeBytes(frame.dtype);
+}
+
+}  // namespace tandem::transport

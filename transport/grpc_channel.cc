@@ -1,0 +1,155 @@
+#include "transport/grpc_channel.h"
+
+#include <grpcpp/create_channel.h>
+#include <grpcpp/security/credentials.h>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
+#include "base/status.h"
+#include "tandem/expert/v1/expert_service.grpc.pb.h"
+#include "transport/exchange_stream.h"
+#include "transport/proto_convert.h"
+
+namespace tandem::transport {
+namespace {
+
+int Millis(absl::Duration duration) { return static_cast<int>(absl::ToInt64Milliseconds(duration)); }
+
+std::shared_ptr<grpc::ChannelCredentials> Credentials(const std::optional<TlsOptions>& tls) {
+  if (!tls.has_value()) {
+    return grpc::InsecureChannelCredentials();
+  }
+  grpc::SslCredentialsOptions options;
+  options.pem_root_certs = tls->ca;
+  options.pem_cert_chain = tls->certificate;
+  options.pem_private_key = tls->key;
+  return grpc::SslCredentials(options);
+}
+
+std::shared_ptr<grpc::Channel> Connect(const std::string& address, const GrpcChannelOptions& options) {
+  grpc::ChannelArguments args;
+  args.SetMaxReceiveMessageSize(options.max_message_bytes);
+  args.SetMaxSendMessageSize(options.max_message_bytes);
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, Millis(options.keepalive_time));
+  args.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Millis(options.keepalive_timeout));
+  args.SetInt(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  args.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  // A connection of its own: no head-of-line blocking among channels, no back-off inherited from an earlier one.
+  args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+  return grpc::CreateCustomChannel(address, Credentials(options.tls), args);
+}
+
+class GrpcChannel final : public ExpertChannel {
+ public:
+  GrpcChannel(std::string address, GrpcChannelOptions options)
+      : name_(std::move(address)), options_(std::move(options)) {
+    if (options_.deadlines == nullptr) {
+      options_.deadlines = std::make_shared<DeadlineQueue>();
+    }
+  }
+
+  ~GrpcChannel() override {
+    if (const auto stream = CurrentStream(); stream != nullptr) {
+      stream->Close();
+    }
+  }
+
+  const std::string& name() const override { return name_; }
+
+  bool ready() const override {
+    const auto stream = CurrentStream();
+    return stream != nullptr && stream->open();
+  }
+
+  absl::StatusOr<WorkerInfo> Handshake(const ModelIdentity& router, absl::Time deadline) override {
+    const std::shared_ptr<grpc::Channel> connection = CurrentConnection();
+    proto::HandshakeRequest request;
+    request.set_protocol_version(kProtocolVersion);
+    ToProto(router, request.mutable_identity());
+    proto::HandshakeResponse response;
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(deadline));
+    RETURN_IF_ERROR(Named(FromGrpc(proto::ExpertService::NewStub(connection)->Handshake(&context, request, &response)),
+                          "handshake"));
+    RETURN_IF_ERROR(Named(CheckProtocolVersion(kProtocolVersion, response.protocol_version()), "handshake"));
+    auto info = FromProto(response.info());
+    RETURN_IF_ERROR(Named(info.status(), "handshake"));
+    RETURN_IF_ERROR(Named(CheckCompatible(router, info->identity), "handshake"));
+    EnsureStream(connection);
+    return info;
+  }
+
+  absl::Status LoadExperts(const std::vector<LayerExpert>& experts, absl::Time deadline) override {
+    proto::LoadExpertsRequest request;
+    for (const LayerExpert& expert : experts) {
+      request.add_layers(expert.layer);
+      request.add_experts(expert.expert);
+    }
+    proto::LoadExpertsResponse response;
+    grpc::ClientContext context;
+    context.set_deadline(absl::ToChronoTime(deadline));
+    return Named(
+        FromGrpc(proto::ExpertService::NewStub(CurrentConnection())->LoadExperts(&context, request, &response)),
+        "load experts");
+  }
+
+  void Dispatch(DispatchFrame frame, CombineCallback done) override {
+    const auto stream = CurrentStream();
+    if (stream == nullptr) {
+      done(absl::UnavailableError(absl::StrCat("expert worker ", name_, ": not connected")));
+      return;
+    }
+    stream->Dispatch(std::move(frame), std::move(done));
+  }
+
+ private:
+  absl::Status Named(const absl::Status& status, absl::string_view what) const {
+    return Annotate(status, absl::StrCat("expert worker ", name_, ": ", what));
+  }
+
+  std::shared_ptr<ExchangeStream> CurrentStream() const {
+    absl::MutexLock lock(&mutex_);
+    return stream_;
+  }
+
+  // The live stream's connection, or a fresh one.
+  std::shared_ptr<grpc::Channel> CurrentConnection() {
+    absl::MutexLock lock(&mutex_);
+    if (stream_ != nullptr && stream_->open()) {
+      return connection_;
+    }
+    return Connect(name_, options_);
+  }
+
+  void EnsureStream(const std::shared_ptr<grpc::Channel>& connection) {
+    std::shared_ptr<ExchangeStream> old;
+    {
+      absl::MutexLock lock(&mutex_);
+      if (stream_ != nullptr && stream_->open()) {
+        return;  // another thread's handshake came first
+      }
+      connection_ = connection;
+      auto pending = std::make_shared<PendingFrames>(name_, options_.max_outstanding_frames, options_.deadlines);
+      old = std::exchange(stream_, ExchangeStream::Start(connection, std::move(pending),
+                                                         options_.max_outstanding_frames, options_.on_lost));
+    }
+    if (old != nullptr) {
+      old->Close();
+    }
+  }
+
+  const std::string name_;
+  GrpcChannelOptions options_;
+  mutable absl::Mutex mutex_;
+  std::shared_ptr<grpc::Channel> connection_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<ExchangeStream> stream_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+std::unique_ptr<ExpertChannel> MakeGrpcChannel(std::string address, GrpcChannelOptions options) {
+  return std::make_unique<GrpcChannel>(std::move(address), std::move(options));
+}
+
+}  // namespace tandem::transport

@@ -1,0 +1,165 @@
+#include "transport/grpc_server.h"
+
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+#include <grpcpp/security/server_credentials.h>
+#include <grpcpp/server.h>
+#include <grpcpp/server_builder.h>
+
+#include <mutex>
+
+#include "absl/strings/str_cat.h"
+#include "tandem/expert/v1/expert_service.grpc.pb.h"
+#include "transport/exchange_reactor.h"
+#include "transport/proto_convert.h"
+
+namespace tandem::transport {
+namespace {
+
+// Pings of idle routers arrive every 20 s (grpc_channel.h).
+constexpr int kMinPingIntervalMs = 5000;
+
+// Exchange exchanges raw bytes without blocking; the other calls are plain blocking ones.
+class Service final : public proto::ExpertService::WithRawCallbackMethod_Exchange<proto::ExpertService::Service> {
+ public:
+  Service(ExpertHandler* handler, ExchangeStreams* streams, int max_outstanding)
+      : handler_(handler), streams_(streams), max_outstanding_(max_outstanding) {}
+
+  grpc::Status Handshake(grpc::ServerContext*, const proto::HandshakeRequest* request,
+                         proto::HandshakeResponse* response) override {
+    const absl::Status version = CheckProtocolVersion(request->protocol_version(), kProtocolVersion);
+    if (!version.ok()) {
+      return ToGrpc(version);
+    }
+    const WorkerInfo info = handler_->Info();
+    const auto router = FromProto(request->identity());
+    if (!router.ok()) {
+      return ToGrpc(router.status());
+    }
+    response->set_protocol_version(kProtocolVersion);
+    ToProto(info, response->mutable_info());
+    return ToGrpc(CheckCompatible(*router, info.identity));
+  }
+
+  grpc::Status LoadExperts(grpc::ServerContext*, const proto::LoadExpertsRequest* request,
+                           proto::LoadExpertsResponse*) override {
+    if (request->layers_size() != request->experts_size()) {
+      return {grpc::StatusCode::INVALID_ARGUMENT,
+              absl::StrCat(request->layers_size(), " layers but ", request->experts_size(), " experts")};
+    }
+    std::vector<LayerExpert> experts;
+    experts.reserve(request->layers_size());
+    for (int i = 0; i < request->layers_size(); ++i) {
+      experts.push_back({.layer = request->layers(i), .expert = request->experts(i)});
+    }
+    return ToGrpc(handler_->LoadExperts(experts));
+  }
+
+  grpc::Status GetInfo(grpc::ServerContext*, const proto::GetInfoRequest*, proto::GetInfoResponse* response) override {
+    response->set_protocol_version(kProtocolVersion);
+    ToProto(handler_->Info(), response->mutable_info());
+    return grpc::Status::OK;
+  }
+
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Exchange(grpc::CallbackServerContext*) override {
+    return new ExchangeReactor(handler_, streams_, max_outstanding_);
+  }
+
+ private:
+  ExpertHandler* const handler_;
+  ExchangeStreams* const streams_;
+  const int max_outstanding_;
+};
+
+std::shared_ptr<grpc::ServerCredentials> Credentials(const std::optional<TlsOptions>& tls) {
+  if (!tls.has_value()) {
+    return grpc::InsecureServerCredentials();
+  }
+  grpc::SslServerCredentialsOptions options(tls->ca.empty()
+                                                ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
+                                                : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = tls->ca;
+  options.pem_key_cert_pairs.push_back({tls->key, tls->certificate});
+  return grpc::SslServerCredentials(options);
+}
+
+// gRPC wants its process-wide plug-ins before the first server is built.
+void EnablePlugins(bool reflection) {
+  static std::once_flag health_once;
+  std::call_once(health_once, [] { grpc::EnableDefaultHealthCheckService(true); });
+  if (reflection) {
+    static std::once_flag reflection_once;
+    std::call_once(reflection_once, [] { grpc::reflection::InitProtoReflectionServerBuilderPlugin(); });
+  }
+}
+
+class Server final : public GrpcExpertServer {
+ public:
+  Server(const GrpcServerOptions& options, ExpertHandler* handler)
+      : service_(handler, &streams_, options.max_outstanding_frames) {}
+
+  ~Server() override { Shutdown(absl::InfinitePast()); }
+
+  absl::Status Start(const GrpcServerOptions& options) {
+    EnablePlugins(options.reflection);
+    grpc::ServerBuilder builder;
+    builder.AddListeningPort(options.listen, Credentials(options.tls), &port_);
+    builder.RegisterService(&service_);
+    builder.SetMaxReceiveMessageSize(options.max_message_bytes);
+    builder.SetMaxSendMessageSize(options.max_message_bytes);
+    builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second server on the port is a mistake
+    server_ = builder.BuildAndStart();
+    const bool is_unix = absl::string_view(options.listen).substr(0, 5) == "unix:";
+    if (is_unix) {
+      port_ = 0;
+    }
+    if (server_ == nullptr || (port_ == 0 && !is_unix)) {
+      return absl::UnavailableError(
+          absl::StrCat("cannot listen on ", options.listen, ": is the address valid, and free on this machine?"));
+    }
+    SetServing(false);
+    return absl::OkStatus();
+  }
+
+  int port() const override { return port_; }
+
+  void SetServing(bool serving) override {
+    server_->GetHealthCheckService()->SetServingStatus(serving);  // the whole server, ""
+    server_->GetHealthCheckService()->SetServingStatus(proto::ExpertService::service_full_name(), serving);
+  }
+
+  void Shutdown(absl::Time deadline) override {
+    if (server_ == nullptr) {
+      return;
+    }
+    std::call_once(shutdown_, [&] {
+      SetServing(false);
+      streams_.Drain();
+      server_->Shutdown(absl::ToChronoTime(deadline));
+      server_->Wait();
+    });
+  }
+
+ private:
+  ExchangeStreams streams_;
+  Service service_;
+  int port_ = 0;
+  std::once_flag shutdown_;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GrpcExpertServer>> StartGrpcServer(GrpcServerOptions options, ExpertHandler* handler) {
+  auto server = std::make_unique<Server>(options, handler);
+  const absl::Status status = server->Start(options);
+  if (!status.ok()) {
+    return status;
+  }
+  return std::unique_ptr<GrpcExpertServer>(std::move(server));
+}
+
+}  // namespace tandem::transport
