@@ -1,15 +1,15 @@
 // The real API front ends over an engine that answers every prompt with its own text: lets client libraries be tried
-// without a model. Usage: fake_server HTTP_PORT GRPC_PORT (0: any free one; the ports are printed).
+// without a model. Usage: fake_server [HTTP_PORT [GRPC_PORT]] (0: any free one; the ports are printed).
 #include <csignal>
 #include <cstdio>
 #include <deque>
 #include <thread>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/strings/numbers.h"
 #include "base/http/server.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "router/grpc_api.h"
 #include "router/http_api.h"
 #include "router/testing/byte_codec.h"
 
@@ -91,7 +91,7 @@ class EchoEngine final : public TokenEngine {
   std::thread thread_;
 };
 
-absl::Status Serve(uint16_t http_port) {
+absl::Status Serve(int http_port, int grpc_port) {
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);
@@ -105,23 +105,30 @@ absl::Status Serve(uint16_t http_port) {
   ThreadPool executor("api", 2);
   EchoEngine engine;
   CompletionService service(&engine, &codec, &line_template, &executor, &completion_metrics);
+  RequestContext context;
+  context.model_names = {"echo"};
+  context.vocab_size = engine.vocab_size();
+  context.max_model_len = engine.max_model_len();
   HttpApiOptions options;
-  options.context.model_names = {"echo"};
-  options.context.vocab_size = engine.vocab_size();
-  options.context.max_model_len = engine.max_model_len();
+  options.context = context;
   options.version = "fake";
   HttpApi api(options, &service, &registry);
   http::Router router;
   http::ServerOptions server_options;
-  server_options.port = http_port;
+  server_options.port = static_cast<uint16_t>(http_port);
   api.Register(router);
   api.Configure(server_options);
   ASSIGN_OR_RETURN(const auto server, http::Server::Start(std::move(server_options), std::move(router)));
-  std::printf("http %d\n", server->port());
+  GrpcApiOptions grpc_options;
+  grpc_options.port = grpc_port;
+  grpc_options.context = context;
+  ASSIGN_OR_RETURN(const auto grpc_api, GrpcApi::Start(std::move(grpc_options), &service));
+  std::printf("http %d grpc %d\n", server->port(), grpc_api->port());
   std::fflush(stdout);
   int signal = 0;
   sigwait(&signals, &signal);
   service.Drain();
+  grpc_api->Shutdown(absl::Seconds(10));
   server->Shutdown(absl::Seconds(10));
   return absl::OkStatus();
 }
@@ -130,12 +137,16 @@ absl::Status Serve(uint16_t http_port) {
 }  // namespace tandem::router
 
 int main(int argc, char** argv) {
-  int http_port = 0;
-  if (argc > 1 && !absl::SimpleAtoi(argv[1], &http_port)) {
+  int ports[] = {0, 0};
+  bool valid = argc <= 3;
+  for (int i = 1; i < argc && valid; ++i) {
+    valid = absl::SimpleAtoi(argv[i], &ports[i - 1]) && ports[i - 1] >= 0 && ports[i - 1] < 65536;
+  }
+  if (!valid) {
     std::fprintf(stderr, "usage: fake_server [HTTP_PORT [GRPC_PORT]]\n");
     return 2;
   }
-  const absl::Status status = tandem::router::Serve(static_cast<uint16_t>(http_port));
+  const absl::Status status = tandem::router::Serve(ports[0], ports[1]);
   if (!status.ok()) {
     std::fprintf(stderr, "%s\n", std::string(status.message()).c_str());
   }
