@@ -12,10 +12,9 @@
 #include "cli/flags.h"
 #include "cli/opened_model.h"
 #include "cli/router_runtime.h"
-#include "cli/worker_metrics.h"
 #include "compute/cpu/cpu_backend.h"
-#include "expert_worker/expert_executor.h"
 #include "expert_worker/expert_worker_server.h"
+#include "expert_worker/worker_metrics.h"
 
 namespace tandem::cli {
 namespace {
@@ -49,12 +48,16 @@ absl::Status Run(const WorkerFlags& flags) {
   const model::ModelSpec& spec = opened->config.spec;
   const std::unique_ptr<compute::Backend> backend =
       compute::cpu::CreateCpuBackend({.num_threads = flags.model.threads});
-  expert_worker::ExpertStore store(MakeExpertLoader(opened, backend.get()));
-  expert_worker::ExpertProbe probe(spec.num_layers(), spec.gate.num_experts);
   const std::string worker_id = flags.worker_id.empty() ? flags.listen : flags.worker_id;
-  expert_worker::ExpertExecutor executor({worker_id, opened->identity}, {}, *backend, store, probe);
-  ASSIGN_OR_RETURN(const auto server, expert_worker::ExpertWorkerServer::Start(flags.listen, executor));
-  ASSIGN_OR_RETURN(const auto metrics, WorkerMetricsServer::Start(flags.metrics_listen, worker_id, executor, store, probe));
+  expert_worker::ExpertWorkerOptions options;
+  options.identity = {worker_id, opened->identity};
+  options.server.listen = flags.listen;
+  options.num_layers = spec.num_layers();
+  options.num_experts = spec.gate.num_experts;
+  ASSIGN_OR_RETURN(const auto server, expert_worker::ExpertWorkerServer::Start(
+                                          std::move(options), *backend, MakeExpertLoader(opened, backend.get())));
+  ASSIGN_OR_RETURN(const auto metrics,
+                   expert_worker::WorkerMetricsServer::Start(flags.metrics_listen, worker_id, *server));
   RETURN_IF_ERROR(ReportReady(flags.ready_fd, server->port(), metrics->port()));
   spdlog::info("expert worker {} for {} listens on {}, metrics on port {}; waiting for a router to name its experts",
                worker_id, opened->name, flags.listen, metrics->port());

@@ -52,8 +52,9 @@ void CheckRope(const RopeArgs& rope, const CpuBatchLayout& batch) {
 void CheckCache(const Tensor& cache, const CpuBatchLayout& batch, int64_t heads, int64_t dim) {
   TANDEM_CHECK(cache.shape().rank() == 4 && cache.dim(1) == batch.block_size() && cache.dim(2) == heads &&
                    cache.dim(3) == dim && batch.max_block() < cache.dim(0),
-               "cache [", cache.dim(0), ", ", cache.dim(1), ", ", cache.dim(2), ", ", cache.dim(3), "], batch uses block ",
-               batch.max_block(), " of ", batch.block_size(), ", model ", heads, " heads of ", dim);
+               "cache [", cache.dim(0), ", ", cache.dim(1), ", ", cache.dim(2), ", ", cache.dim(3),
+               "], batch uses block ", batch.max_block(), " of ", batch.block_size(), ", model ", heads, " heads of ",
+               dim);
 }
 
 void Clip(float limit, float* x, int64_t n) {

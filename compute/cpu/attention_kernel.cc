@@ -63,7 +63,8 @@ HWY_BEFORE_NAMESPACE();
 namespace tandem::compute::cpu {
 namespace HWY_NAMESPACE {
 
-// --- sums of eight dot products at a time, each by the tree of Sum16 ---------------------------------------------------
+// --- sums of eight dot products at a time, each by the tree of Sum16
+// ---------------------------------------------------
 
 #if HWY_MAX_BYTES >= 32
 using D8 = hn::FixedTag<float, 8>;
@@ -267,7 +268,8 @@ void AttendTile(Workspace& w, absl::Span<const Query> queries, const float* cons
     }
   }
   for (int i = 0; i < n;) {
-    const bool four = i + 4 <= n && ranges[i].full() && ranges[i + 1].full() && ranges[i + 2].full() && ranges[i + 3].full();
+    const bool four =
+        i + 4 <= n && ranges[i].full() && ranges[i + 1].full() && ranges[i + 2].full() && ranges[i + 3].full();
     float* acc = w.acc + i * w.value_stride;
     const float* p = w.scores + i * kTile;
     if (four) {

@@ -120,7 +120,8 @@ absl::StatusOr<Tensor> CpuBackend::Allocate(DType dtype, Shape shape) {
   int64_t elements = 1;
   for (int i = 0; i < shape.rank(); ++i) {
     if (shape[i] < 0 || (shape[i] > 0 && elements > (int64_t{1} << 48) / shape[i])) {
-      return absl::InvalidArgumentError(absl::StrCat("cannot allocate a tensor with dimension ", shape[i], " on axis ", i));
+      return absl::InvalidArgumentError(
+          absl::StrCat("cannot allocate a tensor with dimension ", shape[i], " on axis ", i));
     }
     elements *= shape[i];
   }
@@ -176,8 +177,8 @@ void CpuBackend::CopyRows(const Tensor& from, absl::Span<const int32_t> from_row
                " to rows of ", to.dim(1));
   const absl::Span<const int32_t> index = to_rows != nullptr ? *to_rows : from_rows;
   const int64_t n = static_cast<int64_t>(index.size());
-  TANDEM_CHECK((to_rows != nullptr ? from : to).dim(0) == n, n, " row indices for ", (to_rows != nullptr ? from : to).dim(0),
-               " rows");
+  TANDEM_CHECK((to_rows != nullptr ? from : to).dim(0) == n, n, " row indices for ",
+               (to_rows != nullptr ? from : to).dim(0), " rows");
   const int64_t limit = (to_rows != nullptr ? to : from).dim(0);
   for (const int32_t row : index) {
     TANDEM_CHECK(row >= 0 && row < limit, "row ", row, " of ", limit);
@@ -304,13 +305,12 @@ void CpuBackend::GroupedMlp(const Tensor& x, absl::Span<const int32_t> pair_rows
   segments_.clear();
   int64_t covered = 0;
   for (const ExpertSegment& segment : segments) {
-    TANDEM_CHECK(segment.weights != nullptr && segment.begin >= 0 && segment.begin <= segment.end &&
-                     segment.end <= num_pairs,
-                 "segment [", segment.begin, ", ", segment.end, ") of ", num_pairs, " pairs");
+    TANDEM_CHECK(
+        segment.weights != nullptr && segment.begin >= 0 && segment.begin <= segment.end && segment.end <= num_pairs,
+        "segment [", segment.begin, ", ", segment.end, ") of ", num_pairs, " pairs");
     const PackedMlp& weights = Packed(*segment.weights);
     TANDEM_CHECK(weights.hidden_size() == x.dim(1) &&
-                     (segments_.empty() ||
-                      weights.intermediate_size() == segments_[0].weights->intermediate_size()),
+                     (segments_.empty() || weights.intermediate_size() == segments_[0].weights->intermediate_size()),
                  "experts of different sizes in one call");
     covered += segment.end - segment.begin;
     segments_.push_back({&weights, segment.begin, segment.end});

@@ -91,9 +91,9 @@ struct Kernels {
                                                     Multiply<5, 1, kIsBF16>, Multiply<6, 1, kIsBF16>};
 #else
   static constexpr Kernel kSingle[kRegisterRows] = {
-      Multiply<1, 1, kIsBF16>,  Multiply<2, 1, kIsBF16>,  Multiply<3, 1, kIsBF16>, Multiply<4, 1, kIsBF16>,
-      Multiply<5, 1, kIsBF16>,  Multiply<6, 1, kIsBF16>,  Multiply<7, 1, kIsBF16>, Multiply<8, 1, kIsBF16>,
-      Multiply<9, 1, kIsBF16>,  Multiply<10, 1, kIsBF16>, Multiply<11, 1, kIsBF16>, Multiply<12, 1, kIsBF16>};
+      Multiply<1, 1, kIsBF16>, Multiply<2, 1, kIsBF16>,  Multiply<3, 1, kIsBF16>,  Multiply<4, 1, kIsBF16>,
+      Multiply<5, 1, kIsBF16>, Multiply<6, 1, kIsBF16>,  Multiply<7, 1, kIsBF16>,  Multiply<8, 1, kIsBF16>,
+      Multiply<9, 1, kIsBF16>, Multiply<10, 1, kIsBF16>, Multiply<11, 1, kIsBF16>, Multiply<12, 1, kIsBF16>};
 #endif
 };
 

@@ -69,8 +69,7 @@ absl::StatusOr<std::shared_ptr<const PackedMatrix>> PackedMatrix::PackGateUp(Thr
   RETURN_IF_ERROR(CheckShape(dtype, 2, intermediate_size, hidden_size));
   constexpr int kHalf = kPanelRows / 2;
   const int64_t num_panels = (intermediate_size + kHalf - 1) / kHalf;
-  std::shared_ptr<PackedMatrix> matrix(
-      new PackedMatrix(dtype, 1, 2 * intermediate_size, hidden_size, num_panels));
+  std::shared_ptr<PackedMatrix> matrix(new PackedMatrix(dtype, 1, 2 * intermediate_size, hidden_size, num_panels));
   const auto read = [&](int64_t panel, int i, absl::Span<float> out) {
     const int64_t row = panel * kHalf + i % kHalf;
     if (row >= intermediate_size) {

@@ -48,8 +48,8 @@ class ThreadPool {
 
   const int64_t max_spin_ns_;
   absl::Mutex mutex_;  // held for the length of one loop
-  // A ticket is (loop number << 32 | indices left). An index is taken by compare-and-swap, so a worker that arrives late
-  // can never take one of a loop other than the one whose body it has read.
+  // A ticket is (loop number << 32 | indices left). An index is taken by compare-and-swap, so a worker that arrives
+  // late can never take one of a loop other than the one whose body it has read.
   std::atomic<uint64_t> ticket_{0};
   std::atomic<const Body*> body_{nullptr};
   std::atomic<uint32_t> size_{0};

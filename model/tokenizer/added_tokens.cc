@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "model/tokenizer/unicode.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 size_t SkipSpaceBackward(absl::string_view text, size_t pos) {
@@ -114,4 +114,4 @@ std::vector<AddedTokenMatcher::Part> AddedTokenMatcher::Split(absl::string_view 
   return parts;
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -14,7 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 struct AddedToken {
   int32_t id = 0;
@@ -69,4 +69,4 @@ class AddedTokenMatcher {
   std::array<bool, 256> starts_token_ = {};
 };
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

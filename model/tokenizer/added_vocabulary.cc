@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 constexpr absl::string_view kWhere = "added_tokens";
@@ -96,4 +96,4 @@ bool AddedVocabulary::IsSkipped(int32_t id) const {
   return entry != nullptr && entry->is_skipped;
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

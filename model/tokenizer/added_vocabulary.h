@@ -15,7 +15,7 @@
 #include "model/tokenizer/json_fields.h"
 #include "model/tokenizer/normalizer.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 class AddedVocabulary {
  public:
@@ -55,4 +55,4 @@ class AddedVocabulary {
   AddedTokenMatcher normalized_matcher_;
 };
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

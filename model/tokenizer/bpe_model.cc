@@ -9,7 +9,7 @@
 #include "model/tokenizer/byte_alphabet.h"
 #include "model/tokenizer/unicode.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 // Up to this many symbols, scanning an array for the best merge beats a heap.
@@ -195,4 +195,4 @@ void BpeModel::MergeLong(Scratch* scratch) const {
   std::erase(ids, kUnknown);
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -20,7 +20,7 @@
 #include "model/tokenizer/merge_table.h"
 #include "model/tokenizer/word_cache.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 class BpeModel {
  public:
@@ -96,4 +96,4 @@ class BpeModel {
   bool cut_at_word_mark_ = false;
 };
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

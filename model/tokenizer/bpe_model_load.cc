@@ -8,7 +8,7 @@
 #include "model/tokenizer/byte_alphabet.h"
 #include "model/tokenizer/unicode.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 constexpr uint32_t kLowCodePoints = 0x10000;
@@ -177,4 +177,4 @@ void BpeModel::BuildStarts() {
   }
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -2,7 +2,7 @@
 
 #include "model/tokenizer/unicode.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 constexpr uint32_t kFirstSubstitute = 0x100;
@@ -55,4 +55,4 @@ std::optional<std::string> BytesFromAlphabet(absl::string_view token) {
   return bytes;
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

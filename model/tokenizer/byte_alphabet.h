@@ -9,7 +9,7 @@
 
 #include "absl/strings/string_view.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 // The stand-in of each byte as UTF-8.
 const std::array<std::string, 256>& ByteAlphabet();
@@ -21,4 +21,4 @@ void AppendInByteAlphabet(absl::string_view bytes, std::string* out);
 // Precondition: `token` is valid UTF-8.
 std::optional<std::string> BytesFromAlphabet(absl::string_view token);
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

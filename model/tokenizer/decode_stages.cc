@@ -9,7 +9,7 @@
 #include "absl/strings/strip.h"
 #include "model/tokenizer/byte_alphabet.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 int HexDigit(char c) {
@@ -135,4 +135,4 @@ void FusedStripStage::Push(absl::string_view chunk) {
   held_.erase(0, held_.size() - tail);
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

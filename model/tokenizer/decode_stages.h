@@ -11,7 +11,7 @@
 #include "model/tokenizer/regex.h"
 #include "model/tokenizer/unicode.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 // The byte of a token like <0x0A>, or -1.
 int ByteOfFallbackToken(absl::string_view token);
@@ -130,4 +130,4 @@ class FusedStripStage : public DecodeStage {
   std::string held_;
 };
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -9,7 +9,7 @@
 #include "model/tokenizer/metaspace.h"
 #include "model/tokenizer/regex.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 constexpr absl::string_view kWhere = "decoder";
@@ -184,4 +184,4 @@ std::string Decoder::TokenBytes(absl::string_view token) const {
   return bytes;
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

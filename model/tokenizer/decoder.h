@@ -12,7 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "model/tokenizer/json_fields.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 // A stage of a running chain. Not thread-safe.
 class DecodeStage {
@@ -69,4 +69,4 @@ class Decoder {
   std::vector<Step> steps_;
 };
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

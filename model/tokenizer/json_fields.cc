@@ -3,7 +3,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 absl::Status WrongType(absl::string_view where, absl::string_view expected) {
@@ -96,4 +96,4 @@ absl::StatusOr<PatternField> ParsePatternField(JsonObject object, absl::string_v
   return WrongType(path, "{\"String\": ...} or {\"Regex\": ...}");
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 using JsonValue = simdjson::dom::element;
 using JsonObject = simdjson::dom::object;
@@ -44,4 +44,4 @@ struct PatternField {
 };
 absl::StatusOr<PatternField> ParsePatternField(JsonObject object, absl::string_view where);
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <vector>
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 class MergeTable {
  public:
@@ -57,4 +57,4 @@ class MergeTable {
   int shift_;
 };
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

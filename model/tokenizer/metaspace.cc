@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "model/tokenizer/unicode.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 absl::StatusOr<PrependScheme> ParsePrependScheme(JsonObject object, absl::string_view where) {
@@ -40,4 +40,4 @@ absl::StatusOr<MetaspaceOptions> ParseMetaspace(JsonObject object, absl::string_
   return options;
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

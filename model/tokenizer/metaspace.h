@@ -7,7 +7,7 @@
 #include "absl/strings/string_view.h"
 #include "model/tokenizer/json_fields.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 enum class PrependScheme { kAlways, kFirst, kNever };
 
@@ -20,4 +20,4 @@ struct MetaspaceOptions {
 // Understands the legacy `add_prefix_space` too. Errors: INVALID_ARGUMENT.
 absl::StatusOr<MetaspaceOptions> ParseMetaspace(JsonObject object, absl::string_view where);
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

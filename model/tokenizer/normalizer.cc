@@ -11,7 +11,7 @@
 #include "model/tokenizer/unicode.h"
 #include "model/tokenizer/unicode_normalizer.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 constexpr absl::string_view kWhere = "normalizer";
@@ -212,4 +212,4 @@ absl::StatusOr<std::unique_ptr<Normalizer>> ParseNormalizer(std::optional<JsonVa
   return normalizer;
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

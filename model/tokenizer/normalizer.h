@@ -10,7 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "model/tokenizer/json_fields.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 class Normalizer {
  public:
@@ -23,4 +23,4 @@ class Normalizer {
 // Reads the block; null for a null or empty one. Errors: INVALID_ARGUMENT, UNIMPLEMENTED naming an unknown type.
 absl::StatusOr<std::unique_ptr<Normalizer>> ParseNormalizer(std::optional<JsonValue> value);
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -5,7 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 constexpr absl::string_view kWhere = "post_processor";
@@ -101,4 +101,4 @@ absl::Status PostProcessor::ParseClsSep(JsonObject object) {
   return absl::OkStatus();
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "model/tokenizer/json_fields.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 class PostProcessor {
  public:
@@ -30,4 +30,4 @@ class PostProcessor {
   std::vector<int32_t> suffix_;
 };
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

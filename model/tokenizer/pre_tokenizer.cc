@@ -12,7 +12,7 @@
 #include "model/tokenizer/split.h"
 #include "model/tokenizer/unicode.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 constexpr absl::string_view kWhere = "pre_tokenizer";
@@ -208,4 +208,4 @@ absl::StatusOr<PreTokenizerPipeline> ParsePreTokenizer(std::optional<JsonValue> 
   return parser.Take();
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

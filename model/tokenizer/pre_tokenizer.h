@@ -12,7 +12,7 @@
 #include "absl/strings/string_view.h"
 #include "model/tokenizer/json_fields.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 struct Piece {
   uint32_t begin;
@@ -68,4 +68,4 @@ struct PreTokenizerPipeline {
 // Reads the block. Errors: INVALID_ARGUMENT, UNIMPLEMENTED naming an unknown type.
 absl::StatusOr<PreTokenizerPipeline> ParsePreTokenizer(std::optional<JsonValue> value);
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -9,7 +9,7 @@
 #include "base/status.h"
 #include "model/tokenizer/regex_translate.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 // Generous for honest text, a fraction of a second for hostile text.
@@ -108,4 +108,4 @@ absl::Status Regex::SearchError(size_t code) const {
                                                    "; shorten the longest run of similar characters"));
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -12,7 +12,7 @@
 
 struct pcre2_real_code_8;
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 class Regex {
  public:
@@ -65,4 +65,4 @@ absl::Status Regex::ForEachMatch(absl::string_view text, Visit visit) const {
   return absl::OkStatus();
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -12,7 +12,7 @@
 #include "model/tokenizer/unicode.h"
 #include "model/tokenizer/unicode_tables.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 constexpr absl::string_view kSpaceItems =
@@ -372,4 +372,4 @@ std::string EscapeRegex(absl::string_view text) {
   return out;
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

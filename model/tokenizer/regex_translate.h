@@ -10,7 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 // Errors: INVALID_ARGUMENT on an unbalanced class or an unfinished escape; PCRE2 finds the remaining mistakes.
 absl::StatusOr<std::string> TranslateOnigurumaRegex(absl::string_view pattern);
@@ -18,4 +18,4 @@ absl::StatusOr<std::string> TranslateOnigurumaRegex(absl::string_view pattern);
 // The pattern that matches exactly `text`.
 std::string EscapeRegex(absl::string_view text);
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -4,7 +4,7 @@
 #include "base/status.h"
 #include "model/tokenizer/unicode.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 // Joins each match with the stretch before it, unless that is a match too.
@@ -160,4 +160,4 @@ absl::Status WordRuns::Apply(PieceList* list) const {
   return absl::OkStatus();
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -11,7 +11,7 @@
 #include "model/tokenizer/pre_tokenizer.h"
 #include "model/tokenizer/regex.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 // What becomes of the matches.
 enum class SplitBehavior {
@@ -67,4 +67,4 @@ class WordRuns : public PreTokenizer {
   absl::Status Apply(PieceList* list) const override;
 };
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

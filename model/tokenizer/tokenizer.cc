@@ -22,6 +22,8 @@
 namespace tandem::model {
 namespace {
 
+using namespace tokenizer;  // the parts
+
 // What one running Encode works with.
 struct EncodeScratch {
   BpeModel::Scratch bpe;

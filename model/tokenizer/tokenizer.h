@@ -16,7 +16,9 @@
 
 namespace tandem::model {
 
+namespace tokenizer {
 class DecodeStream;
+}  // namespace tokenizer
 
 // A stretch of a prompt. Where `parse_special` is false (text that came from a user), control tokens written out in the
 // text stay plain text, so that a user cannot forge a turn. Control tokens are the special added tokens and those
@@ -80,7 +82,7 @@ class Tokenizer {
 
   explicit Tokenizer(std::unique_ptr<Parts> parts);
 
-  DecodeStream NewDecodeStream() const;
+  tokenizer::DecodeStream NewDecodeStream() const;
   // The token that `id` adds to a decoded text, or nullopt if it adds none.
   std::optional<absl::string_view> DecodedToken(int32_t id, bool skip_special_tokens) const;
 
@@ -107,7 +109,7 @@ class IncrementalDecoder {
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_tokens_;
-  std::unique_ptr<DecodeStream> stream_;
+  std::unique_ptr<tokenizer::DecodeStream> stream_;
 };
 
 }  // namespace tandem::model

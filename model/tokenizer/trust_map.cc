@@ -4,7 +4,7 @@
 
 #include "base/status.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 void TrustMap::Add(size_t bytes, bool trusted) {
   if (bytes == 0) return;
@@ -57,4 +57,4 @@ absl::StatusOr<TrustMap> TrustMap::Normalized(absl::string_view text, absl::stri
   return nothing;
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

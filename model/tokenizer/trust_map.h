@@ -9,7 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "model/tokenizer/normalizer.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 class TrustMap {
  public:
@@ -36,4 +36,4 @@ class TrustMap {
   std::vector<Run> runs_;  // neighbours differ
 };
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -7,7 +7,7 @@
 
 #include "model/tokenizer/unicode_tables.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 template <typename Range>
@@ -160,4 +160,4 @@ void LossyUtf8Stream::Finish(std::string* out) {
   }
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

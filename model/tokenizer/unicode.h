@@ -7,7 +7,7 @@
 
 #include "absl/strings/string_view.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 inline constexpr absl::string_view kReplacementCharacter = "\xEF\xBF\xBD";  // U+FFFD
 
@@ -48,4 +48,4 @@ class LossyUtf8Stream {
   std::string pending_;
 };
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

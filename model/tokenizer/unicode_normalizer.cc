@@ -13,7 +13,7 @@
 #include "model/tokenizer/unicode.h"
 #include "model/tokenizer/unicode_tables.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 constexpr size_t kFormCount = 4;
@@ -143,4 +143,4 @@ absl::Status UnicodeNormalizer::Apply(std::string* text) const {
   return absl::OkStatus();
 }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

@@ -7,7 +7,7 @@
 #include "absl/strings/string_view.h"
 #include "model/tokenizer/normalizer.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 enum class NormalizationForm { kNfc, kNfd, kNfkc, kNfkd };
 
@@ -20,4 +20,4 @@ class UnicodeNormalizer : public Normalizer {
   NormalizationForm form_;
 };
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

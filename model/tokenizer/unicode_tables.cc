@@ -1,6 +1,6 @@
 #include "model/tokenizer/unicode_tables.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 namespace {
 
 constexpr CategoryRange kAssignedSinceUnicode15[] = {
@@ -71,4 +71,4 @@ absl::Span<const CategoryRange> AssignedSinceUnicode15() { return kAssignedSince
 absl::Span<const CodePointRange> PunctuationSinceUnicode9() { return kPunctuationSinceUnicode9; }
 absl::Span<const CodePointRange> NormalizationSinceUnicode10() { return kNormalizationSinceUnicode10; }
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

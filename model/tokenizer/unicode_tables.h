@@ -6,7 +6,7 @@
 
 #include "absl/types/span.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 struct CodePointRange {
   uint32_t first;
@@ -28,4 +28,4 @@ absl::Span<const CodePointRange> PunctuationSinceUnicode9();
 // Code points whose normalization data is younger than Unicode 9, the version the peer normalizes with. Sorted.
 absl::Span<const CodePointRange> NormalizationSinceUnicode10();
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer

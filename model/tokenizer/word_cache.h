@@ -10,7 +10,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
-namespace tandem::model {
+namespace tandem::model::tokenizer {
 
 class WordCache {
  public:
@@ -57,4 +57,4 @@ class WordCache {
   std::vector<Entry> entries_;
 };
 
-}  // namespace tandem::model
+}  // namespace tandem::model::tokenizer
