@@ -1,5 +1,6 @@
 #include "base/http/client.h"
 
+#include <boost/asio/write.hpp>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
