@@ -168,7 +168,8 @@ absl::Status FieldReader::TokenIds(absl::string_view name, size_t max_items, int
   std::vector<int32_t> ids;
   ids.reserve(value->size());
   for (const Json& item : *value) {
-    if (!item.is_number_unsigned() || item.get<uint64_t>() >= static_cast<uint64_t>(vocab_size)) return Invalid(name, must);
+    // As unsigned numbers negative ids are too large as well.
+    if (!item.is_number_integer() || item.get<uint64_t>() >= static_cast<uint64_t>(vocab_size)) return Invalid(name, must);
     ids.push_back(item.get<int32_t>());
   }
   out = std::move(ids);

@@ -59,6 +59,7 @@ TEST_F(GrpcApiTest, AnswersAChat) {
   auto request = Chat<v1::ChatRequest>("hi");
   request.mutable_options()->set_temperature(0);
   request.mutable_options()->set_seed(7);
+  request.mutable_options()->add_stop_token_ids(3);
   request.mutable_options()->add_stop("!");
   (*request.mutable_chat_template_kwargs()->mutable_fields())["enable_thinking"].set_bool_value(true);
   v1::ChatResponse response;
@@ -73,6 +74,7 @@ TEST_F(GrpcApiTest, AnswersAChat) {
   EXPECT_EQ(generation.sampling.temperature, 0) << "0 is not unset";
   EXPECT_EQ(generation.sampling.seed, 7u);
   EXPECT_EQ(generation.sampling.top_p, 1);
+  EXPECT_THAT(generation.sampling.stop_token_ids, ElementsAre(3));
   engine_.Emit(1, "yes!no");
   caller.join();
   ASSERT_TRUE(status.ok()) << status.error_message();

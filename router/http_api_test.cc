@@ -249,6 +249,8 @@ TEST_F(HttpApiTest, WrongFieldsAreNamed) {
   EXPECT_EQ(ChatError(R"("stop":["1","2","3","4","5","6","7","8","9","10","11","12","13","14","15","16","17"])"),
             "400 invalid_value stop");
   EXPECT_EQ(ChatError(R"("stop_token_ids":[258])"), "400 invalid_value stop_token_ids");
+  EXPECT_EQ(ChatError(R"("stop_token_ids":[-1])"), "400 invalid_value stop_token_ids");
+  EXPECT_EQ(ChatError(R"("stop_token_ids":[1.5])"), "400 invalid_value stop_token_ids");
   EXPECT_EQ(ChatError(R"("stream_options":{"include_usage":true})"), "400 invalid_value stream_options");
   EXPECT_EQ(ChatError(R"("stream":true,"stream_options":{"include_usage":1})"),
             "400 invalid_value stream_options.include_usage");
