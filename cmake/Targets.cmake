@@ -19,7 +19,7 @@ target_precompile_headers(tandem_pch PRIVATE
 if(TANDEM_SANITIZE MATCHES "thread")
   # Linked before everything else, so that its definitions come before abseil's.
   add_library(tandem_tsan_abseil SHARED ${CMAKE_SOURCE_DIR}/cmake/tsan_abseil.cc)
-  target_link_libraries(tandem_tsan_abseil PRIVATE tandem::deps::absl ${CMAKE_DL_LIBS})
+  target_link_libraries(tandem_tsan_abseil PRIVATE tandem::deps::absl tandem::deps::grpc ${CMAKE_DL_LIBS})
   link_libraries(tandem_tsan_abseil)
 endif()
 
