@@ -43,7 +43,9 @@ absl::StatusOr<std::vector<int32_t>> CompletionService::Tokenize(const Prompt& p
   const ChatPrompt& chat = std::get<ChatPrompt>(prompt);
   auto spans = template_->Render(chat.messages, chat.tools, chat.options);
   if (!spans.ok()) {
-    return DefaultCode(Annotate(spans.status(), "the chat template refused the messages"), "template_error", "messages");
+    const bool has_template = spans.status().code() != absl::StatusCode::kFailedPrecondition;
+    return DefaultCode(has_template ? Annotate(spans.status(), "the chat template refused the messages") : spans.status(),
+                       "template_error", "messages");
   }
   return codec_->Encode(*spans, chat.add_special_tokens);
 }
