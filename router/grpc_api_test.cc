@@ -162,14 +162,16 @@ TEST_F(GrpcApiTest, BadRequestsNameTheField) {
   EXPECT_EQ(stub_->Chat(&unknown, request, &response).error_code(), grpc::StatusCode::NOT_FOUND);
   grpc::ClientContext no_prompt;
   v1::CompleteResponse completed;
-  EXPECT_EQ(stub_->Complete(&no_prompt, v1::CompleteRequest(), &completed).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(stub_->Complete(&no_prompt, v1::CompleteRequest(), &completed).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(GrpcApiTest, EngineErrorsKeepTheirCode) {
   v1::ChatResponse response;
   engine_.RefuseWith(absl::ResourceExhaustedError("full"));
   grpc::ClientContext full;
-  EXPECT_EQ(stub_->Chat(&full, Chat<v1::ChatRequest>("hi"), &response).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(stub_->Chat(&full, Chat<v1::ChatRequest>("hi"), &response).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
   grpc::ClientContext context;
   auto reader = stub_->ChatStream(&context, Chat<v1::ChatStreamRequest>("hi"));
   engine_.AwaitSubmitted(1);
@@ -192,7 +194,8 @@ TEST_F(GrpcApiTest, CancellationAndDeadlineReachTheEngine) {
   grpc::ClientContext timed;
   timed.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
   v1::ChatResponse response;
-  EXPECT_EQ(stub_->Chat(&timed, Chat<v1::ChatRequest>("hi"), &response).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(stub_->Chat(&timed, Chat<v1::ChatRequest>("hi"), &response).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
   engine_.AwaitCancelled(2);
 }
 

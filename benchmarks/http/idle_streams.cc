@@ -43,7 +43,8 @@ Process Look(pid_t pid) {
   absl::Mutex mu;
   std::vector<std::shared_ptr<ResponseWriter>> streams;
   router.Add("GET", "/stream", [&](Request, std::shared_ptr<ResponseWriter> writer) {
-    writer->StartStream({.content_type = "text/event-stream", .headers = {}, .ping_interval = absl::Seconds(15), .ping = ": ping\n\n"});
+    writer->StartStream(
+        {.content_type = "text/event-stream", .headers = {}, .ping_interval = absl::Seconds(15), .ping = ": ping\n\n"});
     writer->Write("data: hello\n\n");
     absl::MutexLock lock(&mu);
     streams.push_back(std::move(writer));
@@ -106,14 +107,15 @@ int Run(int streams, int threads) {
   close(lifeline[1]);
   int status = 0;
   waitpid(child, &status, 0);
-  const nlohmann::ordered_json result = {{"benchmark", "http_idle_streams"},
-                                         {"streams", streams},
-                                         {"server_threads_flag", threads},
-                                         {"threads_before", before.threads},
-                                         {"threads_after", after.threads},
-                                         {"rss_mib_before", before.resident_mib},
-                                         {"rss_mib_after", after.resident_mib},
-                                         {"kib_per_stream", (after.resident_mib - before.resident_mib) * 1024 / streams}};
+  const nlohmann::ordered_json result = {
+      {"benchmark", "http_idle_streams"},
+      {"streams", streams},
+      {"server_threads_flag", threads},
+      {"threads_before", before.threads},
+      {"threads_after", after.threads},
+      {"rss_mib_before", before.resident_mib},
+      {"rss_mib_after", after.resident_mib},
+      {"kib_per_stream", (after.resident_mib - before.resident_mib) * 1024 / streams}};
   std::printf("%s\n", result.dump(2).c_str());
   return status;
 }
