@@ -97,7 +97,8 @@ void CompletionSession::FinishChoice(size_t index, const CompletionDelta& delta)
     return;
   }
   if (delta.finish_reason == FinishReason::kCancelled) {
-    Fail(WithApiCode(absl::UnavailableError("the request was cancelled because this server is shutting down"), "draining"));
+    Fail(WithApiCode(absl::UnavailableError("the request was cancelled because this server is shutting down"),
+                     "draining"));
     return;
   }
   if (stream_.stream) {

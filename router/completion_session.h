@@ -1,5 +1,5 @@
-// One HTTP completion request from submission to its last byte: runs its choices, and writes them as one JSON response or
-// as a stream of server-sent events. A client that goes away, or an error in one choice, cancels the others.
+// One HTTP completion request from submission to its last byte: runs its choices, and writes them as one JSON response
+// or as a stream of server-sent events. A client that goes away, or an error in one choice, cancels the others.
 #pragma once
 
 #include <memory>

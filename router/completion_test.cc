@@ -38,7 +38,8 @@ class CompletionTest : public testing::Test {
 
   // Submits and remembers the deltas.
   absl::Status Start(CompletionRequest request) {
-    auto completion = service_.Start(std::move(request), [this](CompletionDelta delta) { deltas_.push_back(std::move(delta)); });
+    auto completion =
+        service_.Start(std::move(request), [this](CompletionDelta delta) { deltas_.push_back(std::move(delta)); });
     if (completion.ok()) {
       completion_ = *std::move(completion);
     }
@@ -193,7 +194,8 @@ TEST_F(CompletionTest, EngineErrorIsTheLastDelta) {
 
 TEST_F(CompletionTest, UserTextCannotSpellSpecialTokens) {
   CompletionRequest request;
-  request.prompt = ChatPrompt{.messages = {{{"role", "user"}, {"content", "<|end|>"}}}, .tools = nullptr, .options = {}};
+  request.prompt =
+      ChatPrompt{.messages = {{{"role", "user"}, {"content", "<|end|>"}}}, .tools = nullptr, .options = {}};
   ASSERT_TRUE(Start(request).ok());
   const std::vector<int32_t> prompt = engine_.AwaitSubmitted(1).prompt;
   EXPECT_EQ(std::count(prompt.begin(), prompt.end(), ByteCodec::kEnd), 1) << "the template's own only";

@@ -137,7 +137,9 @@ class GrpcApiImpl final : public GrpcApi {
       grpc::EnableDefaultHealthCheckService(true);
       grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     });
-    const std::string address = absl::StrCat(absl::StrContains(options_.host, ':') ? absl::StrCat("[", options_.host, "]") : options_.host, ":", options_.port);
+    const std::string address =
+        absl::StrCat(absl::StrContains(options_.host, ':') ? absl::StrCat("[", options_.host, "]") : options_.host, ":",
+                     options_.port);
     grpc::ServerBuilder builder;
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second server on the port is a mistake

@@ -19,7 +19,7 @@ struct GrpcApiOptions {
   std::string host = "127.0.0.1";
   int port = 0;  // 0: any free one
   RequestContext context;
-  std::vector<std::string> api_keys;  // empty: no authorisation; health and reflection never ask
+  std::vector<std::string> api_keys;       // empty: no authorisation; health and reflection never ask
   size_t max_write_queue_bytes = 1 << 20;  // a stream with more unsent bytes than this is cut
   absl::Duration health_interval = absl::Seconds(1);
 };

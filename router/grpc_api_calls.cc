@@ -3,9 +3,8 @@
 namespace tandem::router {
 
 void Call::Start(CompletionService& service, CompletionRequest request) {
-  auto completion = service.Start(std::move(request), [self = shared_from_this()](CompletionDelta delta) {
-    self->OnDelta(delta);
-  });
+  auto completion =
+      service.Start(std::move(request), [self = shared_from_this()](CompletionDelta delta) { self->OnDelta(delta); });
   if (!completion.ok()) {
     End(completion.status());
     return;
@@ -42,7 +41,8 @@ void Call::OnDelta(const CompletionDelta& delta) {
     return;
   }
   if (delta.finish_reason == FinishReason::kCancelled) {
-    End(WithApiCode(absl::UnavailableError("the request was cancelled because this server is shutting down"), "draining"));
+    End(WithApiCode(absl::UnavailableError("the request was cancelled because this server is shutting down"),
+                    "draining"));
     return;
   }
   std::optional<absl::Status> end;

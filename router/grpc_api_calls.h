@@ -31,8 +31,8 @@ class DeltaReceiver {
   virtual void Close(const absl::Status& status) = 0;
 };
 
-// Joins a receiver and its completion, whichever of them ends first. Outlives the reactor: deltas may still come when the
-// client has gone.
+// Joins a receiver and its completion, whichever of them ends first. Outlives the reactor: deltas may still come when
+// the client has gone.
 class Call : public std::enable_shared_from_this<Call> {
  public:
   explicit Call(DeltaReceiver* receiver) : receiver_(receiver) {}

@@ -24,7 +24,8 @@ Json OptionsJson(const chat::v1::GenerationOptions& options) {
     json["stop_token_ids"] = std::vector<int64_t>(options.stop_token_ids().begin(), options.stop_token_ids().end());
   }
   if (options.has_ignore_eos()) json["ignore_eos"] = options.ignore_eos();
-  if (options.has_include_stop_str_in_output()) json["include_stop_str_in_output"] = options.include_stop_str_in_output();
+  if (options.has_include_stop_str_in_output())
+    json["include_stop_str_in_output"] = options.include_stop_str_in_output();
   if (options.has_skip_special_tokens()) json["skip_special_tokens"] = options.skip_special_tokens();
   return json;
 }

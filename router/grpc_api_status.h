@@ -7,8 +7,8 @@
 
 namespace tandem::router {
 
-// Same code; the message is the one that HTTP clients get. Details: google.rpc.ErrorInfo, and BadRequest or RetryInfo where
-// they apply.
+// Same code; the message is the one that HTTP clients get. Details: google.rpc.ErrorInfo, and BadRequest or RetryInfo
+// where they apply.
 grpc::Status ToGrpcStatus(const absl::Status& status);
 
 }  // namespace tandem::router

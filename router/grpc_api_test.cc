@@ -59,6 +59,7 @@ TEST_F(GrpcApiTest, AnswersAChat) {
   auto request = Chat<v1::ChatRequest>("hi");
   request.mutable_options()->set_temperature(0);
   request.mutable_options()->set_seed(7);
+  request.mutable_options()->add_stop_token_ids(3);
   request.mutable_options()->add_stop("!");
   (*request.mutable_chat_template_kwargs()->mutable_fields())["enable_thinking"].set_bool_value(true);
   v1::ChatResponse response;
@@ -73,6 +74,7 @@ TEST_F(GrpcApiTest, AnswersAChat) {
   EXPECT_EQ(generation.sampling.temperature, 0) << "0 is not unset";
   EXPECT_EQ(generation.sampling.seed, 7u);
   EXPECT_EQ(generation.sampling.top_p, 1);
+  EXPECT_THAT(generation.sampling.stop_token_ids, ElementsAre(3));
   engine_.Emit(1, "yes!no");
   caller.join();
   ASSERT_TRUE(status.ok()) << status.error_message();
@@ -160,14 +162,16 @@ TEST_F(GrpcApiTest, BadRequestsNameTheField) {
   EXPECT_EQ(stub_->Chat(&unknown, request, &response).error_code(), grpc::StatusCode::NOT_FOUND);
   grpc::ClientContext no_prompt;
   v1::CompleteResponse completed;
-  EXPECT_EQ(stub_->Complete(&no_prompt, v1::CompleteRequest(), &completed).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(stub_->Complete(&no_prompt, v1::CompleteRequest(), &completed).error_code(),
+            grpc::StatusCode::INVALID_ARGUMENT);
 }
 
 TEST_F(GrpcApiTest, EngineErrorsKeepTheirCode) {
   v1::ChatResponse response;
   engine_.RefuseWith(absl::ResourceExhaustedError("full"));
   grpc::ClientContext full;
-  EXPECT_EQ(stub_->Chat(&full, Chat<v1::ChatRequest>("hi"), &response).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_EQ(stub_->Chat(&full, Chat<v1::ChatRequest>("hi"), &response).error_code(),
+            grpc::StatusCode::RESOURCE_EXHAUSTED);
   grpc::ClientContext context;
   auto reader = stub_->ChatStream(&context, Chat<v1::ChatStreamRequest>("hi"));
   engine_.AwaitSubmitted(1);
@@ -190,7 +194,8 @@ TEST_F(GrpcApiTest, CancellationAndDeadlineReachTheEngine) {
   grpc::ClientContext timed;
   timed.set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(100));
   v1::ChatResponse response;
-  EXPECT_EQ(stub_->Chat(&timed, Chat<v1::ChatRequest>("hi"), &response).error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(stub_->Chat(&timed, Chat<v1::ChatRequest>("hi"), &response).error_code(),
+            grpc::StatusCode::DEADLINE_EXCEEDED);
   engine_.AwaitCancelled(2);
 }
 

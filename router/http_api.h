@@ -1,4 +1,5 @@
-// The OpenAI-compatible HTTP API: routes, authorisation and answers. Completions themselves are made by CompletionService.
+// The OpenAI-compatible HTTP API: routes, authorisation and answers. Completions themselves are made by
+// CompletionService.
 //
 // GET  /health /ping /v1/health /health/live /health/ready /version /metrics /v1/models /v1/models/{id}
 // POST /v1/chat/completions /v1/completions /tokenize /detokenize

@@ -1,12 +1,7 @@
-#include "router/http_api.h"
-
 #include <gmock/gmock.h>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
-#include "base/http/testing.h"
-#include "base/log.h"
-#include "router/testing/fake_token_engine.h"
+#include "router/testing/http_api_fixture.h"
 
 namespace tandem::router {
 namespace {
@@ -17,76 +12,6 @@ using http::RawClient;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::StartsWith;
-
-class HttpApiTest : public testing::Test {
- protected:
-  void SetUp() override {
-    spdlog::set_level(spdlog::level::warn);
-    Start({});
-  }
-
-  void Start(std::vector<std::string> keys) {
-    server_ = nullptr;
-    HttpApiOptions options;
-    options.context = {.model_names = {"tiny", "alias"}, .defaults = {}, .vocab_size = engine_.vocab_size(), .max_model_len = engine_.max_model_len()};
-    options.context.defaults.temperature = 0.5f;
-    options.version = "1.2.3";
-    options.api_keys = std::move(keys);
-    api_ = std::make_unique<HttpApi>(std::move(options), &service_, &registry_);
-    http::Router router;
-    http::ServerOptions server_options;
-    server_options.max_body_bytes = 1 << 20;
-    api_->Register(router);
-    api_->Configure(server_options);
-    auto server = http::Server::Start(std::move(server_options), std::move(router));
-    ASSERT_TRUE(server.ok()) << server.status();
-    server_ = *std::move(server);
-  }
-
-  std::string Ask(absl::string_view request) {
-    RawClient client(server_->port());
-    client.Send(request);
-    return client.ReadResponse();
-  }
-
-  static Json Body(const std::string& response) { return Json::parse(response.substr(response.find("\r\n\r\n") + 4)); }
-
-  // "status code param" of an error answer.
-  std::string ErrorOf(absl::string_view path, absl::string_view body) {
-    const std::string response = Ask(Post(path, body));
-    const Json error = Body(response)["error"];
-    EXPECT_TRUE(error["message"].is_string()) << response;
-    return absl::StrCat(response.substr(9, 3), " ", error["code"].get<std::string>(), " ",
-                        error["param"].is_null() ? "" : error["param"].get<std::string>());
-  }
-
-  std::string ChatError(absl::string_view fields) {
-    return ErrorOf("/v1/chat/completions", absl::StrCat(R"({"messages":[{"role":"user","content":"hi"}],)", fields, "}"));
-  }
-
-  // The events of a stream, without pings.
-  static std::vector<std::string> Events(RawClient& client) {
-    std::vector<std::string> events;
-    while (true) {
-      std::string event = client.ReadUntil("\n\n");
-      const size_t at = event.find("data: ");
-      if (at == std::string::npos) break;
-      events.push_back(event.substr(at + 6, event.size() - at - 8));
-      if (events.back() == "[DONE]") break;
-    }
-    return events;
-  }
-
-  FakeTokenEngine engine_;
-  ByteCodec codec_;
-  LineTemplate template_;
-  metrics::Registry registry_;
-  CompletionMetrics metrics_{registry_};
-  ThreadPool executor_{"api", 2};
-  CompletionService service_{&engine_, &codec_, &template_, &executor_, &metrics_};
-  std::unique_ptr<HttpApi> api_;
-  std::unique_ptr<http::Server> server_;
-};
 
 constexpr char kChat[] = R"({"model":"tiny","messages":[{"role":"user","content":"hi"}]})";
 constexpr char kChatStream[] =
@@ -123,7 +48,8 @@ TEST_F(HttpApiTest, StreamsChunksInTheExactOrder) {
   EXPECT_THAT(head, HasSubstr("Content-Type: text/event-stream; charset=utf-8\r\n"));
   EXPECT_THAT(head, HasSubstr("Cache-Control: no-cache\r\n"));
   EXPECT_THAT(head, HasSubstr("X-Accel-Buffering: no\r\n"));
-  EXPECT_THAT(client.ReadUntil("\n\n"), HasSubstr(R"("delta":{"role":"assistant","content":""})")) << "before any token";
+  EXPECT_THAT(client.ReadUntil("\n\n"), HasSubstr(R"("delta":{"role":"assistant","content":""})"))
+      << "before any token";
   engine_.Emit(1, "h");
   EXPECT_THAT(client.ReadUntil("\n\n"), HasSubstr(R"("delta":{"content":"h"})"));
   engine_.Finish(1, FinishReason::kLength, '!');
@@ -211,102 +137,9 @@ TEST_F(HttpApiTest, TextStreamHasNoRoleChunk) {
 }
 
 TEST_F(HttpApiTest, OneRefusedPromptCancelsTheOthers) {
-  EXPECT_EQ(ErrorOf("/v1/completions", R"({"prompt":["ok",""],"add_special_tokens":false})"), "400 invalid_value prompt");
+  EXPECT_EQ(ErrorOf("/v1/completions", R"({"prompt":["ok",""],"add_special_tokens":false})"),
+            "400 invalid_value prompt");
   engine_.AwaitCancelled(1);
-}
-
-TEST_F(HttpApiTest, SamplingFieldsReachTheEngine) {
-  RawClient client(server_->port());
-  client.Send(Post("/v1/chat/completions", R"({"messages":[{"role":"user","content":[{"type":"text","text":"a"},{"type":"text","text":"b"}]}],
-    "temperature":0,"top_p":0.9,"top_k":-1,"min_p":0.1,"seed":-5,"max_completion_tokens":7,"max_tokens":9,"min_tokens":2,
-    "ignore_eos":true,"stop_token_ids":[1,2],"user":"me","brand_new_field":1,"n":1,"presence_penalty":0,"logit_bias":{},
-    "response_format":{"type":"text"},"tool_choice":"none","reasoning_effort":"high","logprobs":false,"stop":null})"));
-  const GenerationRequest request = engine_.AwaitSubmitted(1);
-  EXPECT_EQ(codec_.Decode(request.prompt, false), "user: a\nb<|end|>(thinking)assistant: ");
-  EXPECT_EQ(request.sampling.temperature, 0);
-  EXPECT_FLOAT_EQ(request.sampling.top_p, 0.9f);
-  EXPECT_EQ(request.sampling.top_k, 0);
-  EXPECT_FLOAT_EQ(request.sampling.min_p, 0.1f);
-  EXPECT_EQ(request.sampling.seed, static_cast<uint64_t>(-5));
-  EXPECT_EQ(request.sampling.max_tokens, 7);
-  EXPECT_EQ(request.sampling.min_tokens, 2);
-  EXPECT_TRUE(request.sampling.ignore_eos);
-  EXPECT_THAT(request.sampling.stop_token_ids, ElementsAre(1, 2));
-}
-
-TEST_F(HttpApiTest, WrongFieldsAreNamed) {
-  EXPECT_EQ(ChatError(R"("temperature":"hot")"), "400 invalid_value temperature");
-  EXPECT_EQ(ChatError(R"("temperature":2.1)"), "400 invalid_value temperature");
-  EXPECT_EQ(ChatError(R"("temperature":-1)"), "400 invalid_value temperature");
-  EXPECT_EQ(ChatError(R"("top_p":0)"), "400 invalid_value top_p");
-  EXPECT_EQ(ChatError(R"("top_k":1.5)"), "400 invalid_value top_k");
-  EXPECT_EQ(ChatError(R"("max_tokens":0)"), "400 invalid_value max_tokens");
-  EXPECT_EQ(ChatError(R"("max_tokens":99999999999999999999)"), "400 invalid_value max_tokens");
-  EXPECT_EQ(ChatError(R"("seed":true)"), "400 invalid_value seed");
-  EXPECT_EQ(ChatError(R"("stream":"yes")"), "400 invalid_value stream");
-  EXPECT_EQ(ChatError(R"("stop":[1])"), "400 invalid_value stop");
-  EXPECT_EQ(ChatError(R"("stop":"")"), "400 invalid_value stop");
-  EXPECT_EQ(ChatError(R"("stop":["1","2","3","4","5","6","7","8","9","10","11","12","13","14","15","16","17"])"),
-            "400 invalid_value stop");
-  EXPECT_EQ(ChatError(R"("stop_token_ids":[258])"), "400 invalid_value stop_token_ids");
-  EXPECT_EQ(ChatError(R"("stream_options":{"include_usage":true})"), "400 invalid_value stream_options");
-  EXPECT_EQ(ChatError(R"("stream":true,"stream_options":{"include_usage":1})"),
-            "400 invalid_value stream_options.include_usage");
-  EXPECT_EQ(ChatError(R"("min_tokens":5,"max_tokens":4)"), "400 invalid_value min_tokens");
-  EXPECT_EQ(ChatError(R"("continue_final_message":true,"add_generation_prompt":true)"),
-            "400 invalid_value continue_final_message");
-  EXPECT_EQ(ChatError(R"("reasoning_effort":"extreme")"), "400 invalid_value reasoning_effort");
-  EXPECT_EQ(ChatError(R"("chat_template_kwargs":[])"), "400 invalid_value chat_template_kwargs");
-  EXPECT_EQ(ChatError(R"("n":0)"), "400 invalid_value n");
-  EXPECT_EQ(ChatError(R"("model":"other")"), "404 model_not_found model");
-}
-
-TEST_F(HttpApiTest, UnsupportedFieldsAreRefusedByName) {
-  for (const char* field : {R"("n":2)", R"("logprobs":true)", R"("echo":true)", R"("presence_penalty":0.5)", R"("logit_bias":{"1":2})",
-                            R"("tools":[])", R"("response_format":{"type":"json_object"})", R"("best_of":2)"}) {
-    const std::string name(field + 1, strchr(field + 1, '"'));
-    EXPECT_EQ(ChatError(field), absl::StrCat("501 unsupported_parameter ", name));
-  }
-  EXPECT_EQ(ChatError(R"("chat_template":"x")"), "403 forbidden_parameter chat_template");
-}
-
-TEST_F(HttpApiTest, WrongMessagesAreNamed) {
-  const auto error = [this](absl::string_view messages) {
-    return ErrorOf("/v1/chat/completions", absl::StrCat(R"({"messages":)", messages, "}"));
-  };
-  EXPECT_EQ(error("[]"), "400 invalid_value messages");
-  EXPECT_EQ(error("\"hi\""), "400 invalid_value messages");
-  EXPECT_EQ(error("null"), "400 invalid_value messages");
-  EXPECT_EQ(error("[1]"), "400 invalid_value messages[0]");
-  EXPECT_EQ(error(R"([{"content":"x"}])"), "400 invalid_value messages[0].role");
-  EXPECT_EQ(error(R"([{"role":"king","content":"x"}])"), "400 invalid_value messages[0].role");
-  EXPECT_EQ(error(R"([{"role":"user"}])"), "400 invalid_value messages[0].content");
-  EXPECT_EQ(error(R"([{"role":"user","content":5}])"), "400 invalid_value messages[0].content");
-  EXPECT_EQ(error(R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}])"),
-            "400 invalid_value messages[0].content[0]");
-  EXPECT_EQ(error(R"([{"role":"assistant","tool_calls":[{}]}])"), "400 invalid_value messages[0].tool_calls");
-  EXPECT_EQ(error(R"([{"role":"function","content":""}])"), "400 template_error messages");
-  EXPECT_EQ(error(absl::StrCat(R"([{"role":"user","content":")", std::string(1000, 'x'), "\"}]")),
-            "400 context_length_exceeded messages");
-}
-
-TEST_F(HttpApiTest, HostileBodies) {
-  const auto error = [this](absl::string_view body) { return ErrorOf("/v1/chat/completions", body); };
-  EXPECT_EQ(error(""), "400 invalid_json ");
-  EXPECT_EQ(error("{"), "400 invalid_json ");
-  EXPECT_EQ(error("[]"), "400 invalid_json ");
-  EXPECT_EQ(error("nul"), "400 invalid_json ");
-  EXPECT_EQ(error(R"({"temperature":NaN})"), "400 invalid_json ");
-  EXPECT_EQ(error(R"({"temperature":1e999})"), "400 invalid_json ");
-  EXPECT_EQ(error("{\"a\":\"\xff\xfe\"}"), "400 invalid_json ");
-  EXPECT_EQ(error("{\"a\":\"\xc3\"}"), "400 invalid_json ");
-  EXPECT_EQ(error(R"({"a":"\ud800"})"), "400 invalid_json ");
-  EXPECT_EQ(error(std::string(500000, '[')), "400 invalid_json ");
-  EXPECT_EQ(error("{\"a\":" + std::string(200, '[') + std::string(200, ']') + "}"), "400 invalid_json ");
-  std::string wide = "{";
-  for (int i = 0; i < 50000; ++i) absl::StrAppend(&wide, "\"k", i, "\":1,");
-  EXPECT_EQ(error(wide + "\"z\":1}"), "400 invalid_json ");
-  EXPECT_EQ(error(std::string(2 << 20, 'x')), "413 request_too_large ");
 }
 
 TEST_F(HttpApiTest, ModelsHealthVersionAndMetrics) {
@@ -329,7 +162,8 @@ TEST_F(HttpApiTest, ModelsHealthVersionAndMetrics) {
   service_.Drain();
   EXPECT_THAT(Ask(Get("/health/ready")), HasSubstr("draining"));
   const std::string metrics = Ask(Get("/metrics"));
-  EXPECT_THAT(metrics, HasSubstr("tandem_http_requests_total{code=\"200\",method=\"GET\",route=\"/v1/models/{id*}\"} 1"));
+  EXPECT_THAT(metrics,
+              HasSubstr("tandem_http_requests_total{code=\"200\",method=\"GET\",route=\"/v1/models/{id*}\"} 1"));
   EXPECT_THAT(metrics, HasSubstr("# HELP tandem_requests_running "));
 }
 
@@ -338,7 +172,9 @@ TEST_F(HttpApiTest, TokenizeAndDetokenize) {
   EXPECT_EQ(text["tokens"], Json({256, 97, 98}));
   EXPECT_EQ(text["count"], 3);
   EXPECT_EQ(text["max_model_len"], 1000);
-  EXPECT_EQ(Body(Ask(Post("/tokenize", R"({"messages":[{"role":"user","content":"x"}],"add_generation_prompt":false})")))["count"], 8);
+  EXPECT_EQ(Body(Ask(Post("/tokenize",
+                          R"({"messages":[{"role":"user","content":"x"}],"add_generation_prompt":false})")))["count"],
+            8);
   EXPECT_EQ(Body(Ask(Post("/detokenize", R"({"tokens":[256,97,98]})")))["prompt"], "<|begin|>ab");
   EXPECT_EQ(ErrorOf("/detokenize", R"({"tokens":[9999]})"), "400 invalid_value tokens");
   EXPECT_EQ(ErrorOf("/detokenize", "{}"), "400 invalid_value tokens");
@@ -348,8 +184,9 @@ TEST_F(HttpApiTest, TokenizeAndDetokenize) {
 TEST_F(HttpApiTest, UnknownPathsMethodsAndPreflight) {
   EXPECT_EQ(Body(Ask(Get("/nope")))["error"]["code"], "not_found");
   EXPECT_THAT(Ask(Get("/v1/chat/completions")), HasSubstr("Allow: POST\r\n"));
-  const std::string preflight = Ask("OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: t\r\nOrigin: http://x\r\n"
-                                    "Access-Control-Request-Headers: x-special\r\n\r\n");
+  const std::string preflight =
+      Ask("OPTIONS /v1/chat/completions HTTP/1.1\r\nHost: t\r\nOrigin: http://x\r\n"
+          "Access-Control-Request-Headers: x-special\r\n\r\n");
   EXPECT_THAT(preflight, StartsWith("HTTP/1.1 204"));
   EXPECT_THAT(preflight, HasSubstr("Access-Control-Allow-Headers: x-special\r\n"));
 }

@@ -1,9 +1,8 @@
 #include "base/http/client.h"
 
-#include <boost/asio/write.hpp>
-#include <boost/asio/connect.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/write.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/parser.hpp>
@@ -52,7 +51,8 @@ class Connection {
   template <class Parser>
   absl::Status ReadHeader(Parser& parser) {
     return Wait([&](auto done) {
-      beast::http::async_read_header(stream_, buffer_, parser, [done](boost::system::error_code e, size_t) { done(e); });
+      beast::http::async_read_header(stream_, buffer_, parser,
+                                     [done](boost::system::error_code e, size_t) { done(e); });
     });
   }
   template <class Parser>
@@ -74,7 +74,8 @@ class Connection {
       return absl::DeadlineExceededError(absl::StrCat(where_, " was silent for ", absl::FormatDuration(timeout_)));
     }
     if (result) {
-      return absl::UnavailableError(absl::StrCat("no answer from ", where_, ": ", result.message(), "; is the server running?"));
+      return absl::UnavailableError(
+          absl::StrCat("no answer from ", where_, ": ", result.message(), "; is the server running?"));
     }
     return absl::OkStatus();
   }
@@ -97,7 +98,8 @@ absl::StatusOr<Client> Client::Create(absl::string_view url) {
     return absl::UnimplementedError(absl::StrCat("https is not supported: ", url, "; use http, or a local TLS proxy"));
   }
   if (!absl::ConsumePrefix(&rest, "http://")) {
-    return absl::InvalidArgumentError(absl::StrCat("'", url, "' is not a URL; it should look like http://localhost:8000"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", url, "' is not a URL; it should look like http://localhost:8000"));
   }
   absl::string_view authority = rest.substr(0, rest.find('/'));
   const std::string prefix(absl::StripSuffix(rest.substr(authority.size()), "/"));
@@ -111,7 +113,8 @@ absl::StatusOr<Client> Client::Create(absl::string_view url) {
     absl::ConsumeSuffix(&authority, "]");
   }
   if (authority.empty() || port.empty() || port.find_first_not_of("0123456789") != std::string::npos) {
-    return absl::InvalidArgumentError(absl::StrCat("'", url, "' has no valid host and port; it should look like http://localhost:8000"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("'", url, "' has no valid host and port; it should look like http://localhost:8000"));
   }
   return Client(std::string(authority), std::move(port), prefix);
 }
@@ -150,7 +153,8 @@ absl::StatusOr<ClientResponse> Client::Run(absl::string_view method, absl::strin
   for (const auto& field : parser.get().base()) {
     response.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
   }
-  const bool events = on_event != nullptr && absl::StartsWith(FindHeader(response.headers, "Content-Type"), "text/event-stream");
+  const bool events =
+      on_event != nullptr && absl::StartsWith(FindHeader(response.headers, "Content-Type"), "text/event-stream");
   if (events) {
     parser.body_limit(std::numeric_limits<uint64_t>::max());
   }

@@ -33,9 +33,9 @@ class Client {
   absl::StatusOr<ClientResponse> Get(absl::string_view path);
   absl::StatusOr<ClientResponse> PostJson(absl::string_view path, absl::string_view json);
 
-  // Posts, and hands the data of every server-sent event to `on_event` as it arrives, until the stream ends or `on_event`
-  // returns false (the connection is then closed, which cancels the request). When the answer is not an event stream,
-  // its body is returned as by PostJson; else the body is empty.
+  // Posts, and hands the data of every server-sent event to `on_event` as it arrives, until the stream ends or
+  // `on_event` returns false (the connection is then closed, which cancels the request). When the answer is not an
+  // event stream, its body is returned as by PostJson; else the body is empty.
   absl::StatusOr<ClientResponse> PostForEvents(absl::string_view path, absl::string_view json,
                                                const std::function<bool(absl::string_view data)>& on_event);
 

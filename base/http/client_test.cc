@@ -38,7 +38,8 @@ class ClientTest : public testing::Test {
   void SetUp() override {
     Router router;
     router.Add("GET", "/api/hello", [](Request request, Writer writer) {
-      writer->Send({.content_type = "text/plain", .body = "key " + std::string(request.Header("X-Key")), .headers = {}});
+      writer->Send(
+          {.content_type = "text/plain", .body = "key " + std::string(request.Header("X-Key")), .headers = {}});
     });
     router.Add("POST", "/api/echo", [](Request request, Writer writer) {
       writer->Send({.status = 418, .body = request.body, .headers = {}});

@@ -56,8 +56,8 @@ struct StreamHead {
   std::string ping;
 };
 
-// Answers one request: either Send, or StartStream, Write…, End. Thread-safe; calls never block. Once the client is gone
-// all calls are ignored. Dropping the last reference without an answer sends status 500 (or cuts a begun stream).
+// Answers one request: either Send, or StartStream, Write…, End. Thread-safe; calls never block. Once the client is
+// gone all calls are ignored. Dropping the last reference without an answer sends status 500 (or cuts a begun stream).
 class ResponseWriter {
  public:
   virtual ~ResponseWriter() = default;

@@ -11,9 +11,7 @@ namespace {
 constexpr absl::string_view kSpecial[] = {"<|begin|>", "<|end|>"};
 
 // Length of the UTF-8 sequence that `lead` begins; 1 for anything invalid.
-size_t SequenceLength(unsigned char lead) {
-  return lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-}
+size_t SequenceLength(unsigned char lead) { return lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1; }
 
 class ByteDecoder final : public IncrementalDecoder {
  public:

@@ -2,7 +2,14 @@
 
 #include <utility>
 
+#include "base/status.h"
+
 namespace tandem::router {
+namespace {
+
+constexpr absl::Duration kPatience = absl::Seconds(60);  // a hung test fails instead
+
+}  // namespace
 
 absl::StatusOr<uint64_t> FakeTokenEngine::Submit(GenerationRequest request, TokenSink sink) {
   absl::MutexLock lock(&mu_);
@@ -39,14 +46,14 @@ void FakeTokenEngine::SetHealth(absl::Status status) {
 GenerationRequest FakeTokenEngine::AwaitSubmitted(uint64_t id) {
   absl::MutexLock lock(&mu_);
   const auto there = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return sequences_.size() >= id; };
-  mu_.Await(absl::Condition(&there));
+  TANDEM_CHECK(mu_.AwaitWithTimeout(absl::Condition(&there), kPatience), "request ", id, " was not submitted");
   return sequences_[id - 1].request;
 }
 
 void FakeTokenEngine::AwaitCancelled(uint64_t id) {
   absl::MutexLock lock(&mu_);
   const auto there = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return cancelled_.count(id) > 0; };
-  mu_.Await(absl::Condition(&there));
+  TANDEM_CHECK(mu_.AwaitWithTimeout(absl::Condition(&there), kPatience), "request ", id, " was not cancelled");
 }
 
 bool FakeTokenEngine::IsCancelled(uint64_t id) const {

@@ -1,8 +1,8 @@
 // A token engine that a test plays by hand.
 #pragma once
 
-#include <set>
 #include <optional>
+#include <set>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
