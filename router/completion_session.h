@@ -35,6 +35,7 @@ class CompletionSession : public std::enable_shared_from_this<CompletionSession>
 
   void OnDelta(size_t index, CompletionDelta delta);
   void Handle(size_t index, CompletionDelta& delta) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FinishChoice(size_t index, const CompletionDelta& delta) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Fail(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Complete() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void BeginStream() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

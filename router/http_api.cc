@@ -1,15 +1,13 @@
 #include "router/http_api.h"
 
-#include <openssl/crypto.h>
-
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "router/api_error.h"
+#include "router/api_keys.h"
 #include "router/completion_session.h"
 #include "router/field_reader.h"
 #include "router/response_json.h"
@@ -123,24 +121,13 @@ std::optional<Response> HttpApi::Filter(const Request& request) const {
     }
     return response;
   }
-  if (!IsPublic(request.path) && !IsAuthorised(request)) {
+  if (!IsPublic(request.path) && !IsAuthorised(options_.api_keys, request.Header("Authorization"))) {
     Response response =
         ErrorResponse(absl::UnauthenticatedError("a valid API key is needed: send 'Authorization: Bearer KEY'"));
     response.headers.emplace_back("WWW-Authenticate", "Bearer");
     return response;
   }
   return std::nullopt;
-}
-
-bool HttpApi::IsAuthorised(const Request& request) const {
-  absl::string_view given = request.Header("Authorization");
-  const bool bearer = absl::StartsWithIgnoreCase(given, "Bearer ");
-  given.remove_prefix(bearer ? 7 : 0);
-  bool found = options_.api_keys.empty();
-  for (const std::string& key : options_.api_keys) {  // all of them, in constant time each
-    found |= bearer && key.size() == given.size() && CRYPTO_memcmp(key.data(), given.data(), key.size()) == 0;
-  }
-  return found;
 }
 
 void HttpApi::OnFinished(const http::RequestSummary& summary) {

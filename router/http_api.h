@@ -43,7 +43,6 @@ class HttpApi {
   http::Handler OnExecutor(Method method);
 
   std::optional<http::Response> Filter(const http::Request& request) const;
-  bool IsAuthorised(const http::Request& request) const;
   void OnFinished(const http::RequestSummary& summary);
 
   void ChatCompletions(const http::Request& request, const Writer& writer);

@@ -7,10 +7,8 @@
 #include <boost/beast/http/status.hpp>
 #include <utility>
 
-#include "absl/random/random.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 
 namespace tandem::http {
 namespace {
@@ -24,26 +22,12 @@ constexpr size_t kBodyReadBytes = 64 << 10;
 constexpr size_t kMaxPipelinedBytes = 64 << 10;
 constexpr size_t kMaxLingerBytes = 64 << 20;
 constexpr std::chrono::seconds kLingerTime(5);
-constexpr size_t kMaxRequestIdBytes = 128;
 
 steady_clock::time_point After(absl::Duration duration) {
   if (duration >= absl::Hours(24 * 365)) {
     return steady_clock::time_point::max();
   }
   return steady_clock::now() + absl::ToChronoNanoseconds(duration);
-}
-
-// Keeps the client's id when it is safe to log and to send back.
-std::string RequestId(absl::string_view given) {
-  bool usable = !given.empty() && given.size() <= kMaxRequestIdBytes;
-  for (char c : given) {
-    usable = usable && c > ' ' && c < 0x7f;
-  }
-  if (usable) {
-    return std::string(given);
-  }
-  thread_local absl::BitGen random;
-  return absl::StrFormat("%016x%016x", absl::Uniform<uint64_t>(random), absl::Uniform<uint64_t>(random));
 }
 
 std::string ToString(boost::beast::string_view text) { return std::string(text.data(), text.size()); }
@@ -61,7 +45,7 @@ Request MakeRequest(bhttp::request<bhttp::string_body>& message) {
     request.headers.emplace_back(ToString(field.name_string()), ToString(field.value()));
   }
   request.body = std::move(message.body());
-  request.id = RequestId(request.Header("X-Request-Id"));
+  request.id = UsableRequestId(request.Header("X-Request-Id"));
   return request;
 }
 

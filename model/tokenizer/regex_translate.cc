@@ -1,6 +1,9 @@
 #include "model/tokenizer/regex_translate.h"
 
-#include <cctype>
+#define PCRE2_CODE_UNIT_WIDTH 8
+#include <pcre2.h>
+
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -21,6 +24,8 @@ constexpr absl::string_view kSpaceItems =
 constexpr absl::string_view kWordExtras =
     "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"
     "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
+// Ideographs of Unicode 15 and 15.1.
+constexpr absl::string_view kYoungHanItems = "\\x{2ebf0}-\\x{2ee5d}\\x{31350}-\\x{323af}";
 constexpr int kMaxNesting = 64;
 
 // A set of characters: `items` can stand between brackets, each of `others` is an expression for one character.
@@ -72,11 +77,25 @@ std::string ShortCategory(absl::string_view name) {
   return std::string(name);
 }
 
-// \p{name} plus the younger characters of that category.
+// PCRE2 from 10.40 on reads \p{Han} as a script extension; Oniguruma means the script itself, written \p{sc:Han}.
+bool IsScriptName(absl::string_view name) {
+  const std::string pattern = absl::StrCat("\\p{sc:", name, "}");
+  int error = 0;
+  PCRE2_SIZE offset = 0;
+  pcre2_code* code =
+      pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(), PCRE2_UTF, &error, &offset, nullptr);
+  pcre2_code_free(code);
+  return code != nullptr;
+}
+
+// \p{name} plus the younger characters of that category or script.
 std::string PropertyItems(absl::string_view name) {
   const std::string category = ShortCategory(name);
+  if (category.size() > 2) {
+    const absl::string_view younger = category == "Han" ? kYoungHanItems : "";
+    return absl::StrCat("\\p{", IsScriptName(category) ? "sc:" : "", category, "}", younger);
+  }
   std::string items = absl::StrCat("\\p{", category, "}");
-  if (category.size() > 2) return items;
   for (const CategoryRange& range : AssignedSinceUnicode15()) {
     const absl::string_view actual = range.category;
     if (actual.substr(0, category.size()) == category) {
