@@ -86,6 +86,6 @@ section e2e pytest_suite e2e tests/e2e
 if [ "$preset" = release ] || [ "$preset" = debug ]; then
   section clients client_tests
   section tokenizer "$python" tests/tokenizer/compare.py --tool "$build/tests/tokenizer/tokenizer_tool"
-  section templates "$python" tests/chat_templates/compare.py --tool "$build/tests/chat_templates/tests_render_jobs"
+  section templates "$python" tests/chat_templates/compare.py "$build/tests/chat_templates/tests_render_jobs"
 fi
 finish
