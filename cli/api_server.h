@@ -19,10 +19,16 @@ namespace tandem::cli {
 // Errors: UNAVAILABLE naming a port that is taken. For failing before a long load; the servers check again.
 absl::Status CheckPortsFree(const ApiFlags& flags);
 
+struct TextOptions {
+  std::string model_name;
+  std::string chat_template;  // file; empty: the model's own
+  bool expert_metrics = false;
+};
+
 // Text in, text out, without a server: what generate and a server share. `runtime` must outlive it.
 class TextService {
  public:
-  static absl::StatusOr<std::unique_ptr<TextService>> Start(RouterRuntime& runtime, const std::string& template_file);
+  static absl::StatusOr<std::unique_ptr<TextService>> Start(RouterRuntime& runtime, const TextOptions& options);
 
   router::CompletionService& completions() { return *completions_; }
   metrics::Registry& registry() { return *registry_; }
@@ -56,7 +62,7 @@ class ApiServer {
   bool Drain(absl::Duration timeout);
 
  private:
-  ApiServer(RouterRuntime& runtime) : runtime_(runtime) {}
+  explicit ApiServer(RouterRuntime& runtime) : runtime_(runtime) {}
 
   RouterRuntime& runtime_;
   std::string model_name_;

@@ -49,26 +49,21 @@ std::unique_ptr<IncrementalDecoder> ModelTextCodec::NewDecoder(bool skip_special
 absl::StatusOr<std::unique_ptr<ModelPromptTemplate>> ModelPromptTemplate::Load(const std::string& model_dir,
                                                                                const std::string& template_file) {
   auto prompt_template = std::make_unique<ModelPromptTemplate>();
-  auto loaded = model::ChatTemplate::Load(model_dir, template_file);
-  if (loaded.ok()) {
-    prompt_template->template_ = *std::move(loaded);
-  } else if (loaded.status().code() == absl::StatusCode::kFailedPrecondition) {
-    prompt_template->missing_ = loaded.status();
-  } else {
+  absl::StatusOr<model::ChatTemplate> loaded = model::ChatTemplate::Load(model_dir, template_file);
+  if (!loaded.ok() && loaded.status().code() != absl::StatusCode::kFailedPrecondition) {
     return loaded.status();
   }
+  prompt_template->template_ = std::move(loaded);
   return prompt_template;
 }
 
 absl::StatusOr<std::vector<PromptSpan>> ModelPromptTemplate::Render(const Json& messages, const Json& tools,
                                                                     const PromptOptions& options) const {
-  if (template_ == nullptr) {
-    return missing_;
-  }
+  RETURN_IF_ERROR(template_.status());
   model::ChatTemplateOptions render;
   render.add_generation_prompt = options.add_generation_prompt;
   render.continue_final_message = options.continue_final_message;
-  render.kwargs = options.kwargs;
+  render.template_kwargs = options.kwargs;
   ASSIGN_OR_RETURN(model::RenderedPrompt prompt, template_->Render(messages, tools, render));
   std::vector<PromptSpan> spans;
   for (auto& segment : prompt.segments) {

@@ -37,14 +37,13 @@ class ModelPromptTemplate : public PromptTemplate {
   static absl::StatusOr<std::unique_ptr<ModelPromptTemplate>> Load(const std::string& model_dir,
                                                                    const std::string& template_file);
 
-  bool available() const { return template_ != nullptr; }
+  bool available() const { return template_.ok(); }
 
   absl::StatusOr<std::vector<PromptSpan>> Render(const Json& messages, const Json& tools,
                                                  const PromptOptions& options) const override;
 
  private:
-  std::unique_ptr<model::ChatTemplate> template_;
-  absl::Status missing_;
+  absl::StatusOr<model::ChatTemplate> template_ = absl::FailedPreconditionError("no template was loaded");
 };
 
 }  // namespace tandem::router

@@ -59,7 +59,7 @@ void SetRates(benchmark::State& state, double bytes, double flops) {
 // --- bounds
 // -----------------------------------------------------------------------------------------------------------
 
-void BM_BoundStreamRead(benchmark::State& state) {
+void BoundStreamRead(benchmark::State& state) {
   compute::cpu::ThreadPool pool({static_cast<int>(state.range(0)), {}, 50});
   auto block = compute::cpu::AlignedBlock::Create(static_cast<size_t>(state.range(1)) << 20);
   std::memset(block->data(), 1, block->size_bytes());
@@ -68,9 +68,8 @@ void BM_BoundStreamRead(benchmark::State& state) {
   }
   SetRates(state, static_cast<double>(block->size_bytes()), 0);
 }
-BENCHMARK(BM_BoundStreamRead)->ArgNames({"threads", "MiB"})->ArgsProduct({{1, 2}, {128, 256}})->UseRealTime();
 
-void BM_BoundMultiplyAdd(benchmark::State& state) {
+void BoundMultiplyAdd(benchmark::State& state) {
   compute::cpu::ThreadPool pool({static_cast<int>(state.range(0)), {}, 50});
   double operations = 0;
   for (auto _ : state) {
@@ -78,7 +77,6 @@ void BM_BoundMultiplyAdd(benchmark::State& state) {
   }
   SetRates(state, 0, operations);
 }
-BENCHMARK(BM_BoundMultiplyAdd)->ArgNames({"threads"})->ArgsProduct({{1, 2}})->UseRealTime();
 
 // --- linear layers
 // ----------------------------------------------------------------------------------------------------
@@ -98,19 +96,14 @@ void RunLinear(benchmark::State& state, int64_t outputs, int64_t inputs) {
 }
 
 // 128 MiB in bf16, 256 MiB in f32: far beyond the last-level cache.
-void BM_Gemv(benchmark::State& state) { RunLinear(state, 32768, 2048); }
-BENCHMARK(BM_Gemv)->ArgNames({"threads", "bits", "rows"})->ArgsProduct({{1, 2}, {16, 32}, {1, 2, 4}})->UseRealTime();
+void Gemv(benchmark::State& state) { RunLinear(state, 32768, 2048); }
 
-void BM_Gemm(benchmark::State& state) { RunLinear(state, 4096, 2048); }
-BENCHMARK(BM_Gemm)
-    ->ArgNames({"threads", "bits", "rows"})
-    ->ArgsProduct({{1, 2}, {16, 32}, {12, 64, 512}})
-    ->UseRealTime();
+void Gemm(benchmark::State& state) { RunLinear(state, 4096, 2048); }
 
 // --- experts: OLMoE's shape
 // -------------------------------------------------------------------------------------------
 
-void BM_GroupedMlp(benchmark::State& state) {
+void GroupedMlp(benchmark::State& state) {
   constexpr int64_t kHidden = 2048, kIntermediate = 1024;
   constexpr int kExperts = 64, kTopK = 8;
   const std::unique_ptr<Backend> backend = MakeBackend(state.range(0));
@@ -154,12 +147,11 @@ void BM_GroupedMlp(benchmark::State& state) {
   }
   SetRates(state, bytes, 2.0 * 3.0 * static_cast<double>(pairs * kHidden * kIntermediate));
 }
-BENCHMARK(BM_GroupedMlp)->ArgNames({"threads", "rows"})->ArgsProduct({{1, 2}, {1, 8, 32, 512}})->UseRealTime();
 
 // --- attention: OLMoE's 16 heads of 128, and a grouped-query form
 // -----------------------------------------------------
 
-void BM_Attention(benchmark::State& state) {
+void Attention(benchmark::State& state) {
   constexpr int64_t kHeads = 16, kDim = 128, kBlock = 32;
   const std::unique_ptr<Backend> backend = MakeBackend(state.range(0));
   const DType dtype = DTypeArg(state.range(1));
@@ -193,13 +185,43 @@ void BM_Attention(benchmark::State& state) {
   SetRates(state, static_cast<double>(cache.keys.size_bytes() + cache.values.size_bytes()),
            4.0 * visible * static_cast<double>(kHeads * kDim));
 }
-BENCHMARK(BM_Attention)
-    ->ArgNames({"threads", "bits", "kv_heads", "rows", "context"})
-    ->ArgsProduct({{1, 2}, {16, 32}, {4, 16}, {1}, {128, 4096}})
-    ->ArgsProduct({{1, 2}, {16, 32}, {4, 16}, {256}, {1024}})
-    ->UseRealTime();
+
+// Rates of one thread are by its CPU time, which other programs on the machine disturb least; those of several threads
+// by the clock on the wall.
+void Register(const char* name, void (*run)(benchmark::State&), std::vector<std::string> arg_names,
+              std::vector<std::vector<int64_t>> args) {
+  arg_names.insert(arg_names.begin(), "threads");
+  for (int64_t threads : {1, 2}) {
+    std::vector<std::vector<int64_t>> all = args;
+    all.insert(all.begin(), {threads});
+    benchmark::internal::Benchmark* benchmark =
+        benchmark::RegisterBenchmark(name, run)->ArgNames(arg_names)->ArgsProduct(all);
+    if (threads > 1) {
+      benchmark->UseRealTime();
+    }
+  }
+}
+
+void RegisterAll() {
+  Register("BoundStreamRead", BoundStreamRead, {"MiB"}, {{128, 256}});
+  Register("BoundMultiplyAdd", BoundMultiplyAdd, {}, {});
+  Register("Gemv", Gemv, {"bits", "rows"}, {{16, 32}, {1, 2, 4}});
+  Register("Gemm", Gemm, {"bits", "rows"}, {{16, 32}, {12, 64, 512}});
+  Register("GroupedMlp", GroupedMlp, {"rows"}, {{1, 8, 32, 512}});
+  Register("AttentionDecode", Attention, {"bits", "kv_heads", "rows", "context"},
+           {{16, 32}, {4, 16}, {1}, {128, 4096}});
+  Register("AttentionPrefill", Attention, {"bits", "kv_heads", "rows", "context"}, {{16, 32}, {4, 16}, {256}, {1024}});
+}
 
 }  // namespace
 }  // namespace tandem::benchmarks
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  tandem::benchmarks::RegisterAll();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
+    return 2;
+  }
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}

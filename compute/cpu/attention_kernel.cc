@@ -189,9 +189,10 @@ HeadRows HeadValues(const KvView& kv, int head) {
           kv.dtype};
 }
 
-// Points rows[j] at the tile's rows, in the cache itself if the kernels can read it as it is, else widened and
-// zero-padded in `copy`. Meanwhile asks for the rows that come next: a head's rows lie too far apart for the hardware
-// to foresee.
+// Points rows[j] at the tile's rows: in the cache itself where they are contiguous f32, else widened and zero-padded in
+// `copy`, because rows a power of two apart would evict each other from the first-level cache. Meanwhile asks for the
+// rows that come next, which lie too far apart for the hardware to foresee. (Asking for all heads' rows of the next
+// tile in one sweep was slower: they come too early.)
 void GatherTile(const HeadRows& head, const TileSlots& tile, const HeadRows& next_head, const TileSlots& next_tile,
                 float* copy, const float** rows) {
   const int dim = head.dim;

@@ -36,10 +36,11 @@ bool IsIndexable(const Value& value) {
 }
 
 Value NoAttribute(const Value& object, const Value& key) {
+  const std::string what = object.IsNone() ? "None" : absl::StrCat(TypeName(object), " object");
   if (key.IsString()) {
-    return Value::Undefined(absl::StrCat("'", TypeName(object), " object' has no attribute '", key.view(), "'"));
+    return Value::Undefined(absl::StrCat("'", what, "' has no attribute '", key.view(), "'"));
   }
-  return Value::Undefined(absl::StrCat(TypeName(object), " object has no element ", Repr(key).view()));
+  return Value::Undefined(absl::StrCat(what, " has no element ", Repr(key).view()));
 }
 
 std::optional<Value> FindElement(const Value& object, int64_t index) {
@@ -210,12 +211,7 @@ Value GetItem(const Value& object, const Value& key) {
 Value GetSlice(Runtime& runtime, const Value& object, const Value& start, const Value& stop, const Value& step) {
   RequireDefined(object);
   if (!IsIndexable(object)) {
-    return Value::Undefined(absl::StrCat(TypeName(object), " object cannot be sliced"));
-  }
-  for (const Value* bound : {&start, &stop, &step}) {
-    if (!bound->IsNone() && !bound->IsIntegral()) {
-      return Value::Undefined(absl::StrCat(TypeName(object), " object has no such slice"));
-    }
+    Fail("'", TypeName(object), "' object cannot be sliced");
   }
   const SliceRange range = ResolveSlice(start, stop, step, *Length(object));
   runtime.ChargeBytes(static_cast<size_t>(range.count) * sizeof(Value));

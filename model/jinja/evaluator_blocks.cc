@@ -83,18 +83,21 @@ void Evaluator::RunLoop(const For& node, const Value& iterable, int level) {
   const auto loop = std::make_shared<Loop>(items, iterable.extent().depth, level, std::move(recurse));
   const Value loop_value = Value::Of(std::shared_ptr<Object>(loop));
   const Symbol loop_symbol = FindSymbol(ast_, "loop");
+  // As in Python's generated code, `else` runs unless some iteration got to the end of the body.
+  bool completed = false;
   for (size_t i = 0; i < items->size(); ++i) {
     runtime_.ChargeStep();
     loop->set_index(i);
     const ScopeGuard guard(*this, std::make_shared<Scope>(outer));
     scope_->Set(loop_symbol, loop_value);
     Assign(node.target, (*items)[i]);
-    if (Execute(node.body) == Flow::kBreak) {
-      // Python runs `else` only where no iteration got to the end of the body.
-      return;
+    const Flow flow = Execute(node.body);
+    completed = completed || flow == Flow::kNext;
+    if (flow == Flow::kBreak) {
+      break;
     }
   }
-  if (items->empty()) {
+  if (!completed) {
     const ScopeGuard guard(*this, std::make_shared<Scope>(outer));
     Execute(node.otherwise);
   }

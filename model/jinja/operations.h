@@ -32,7 +32,7 @@ std::optional<int64_t> Length(const Value& value);
 // fails when `object` is undefined.
 Value GetAttribute(const Value& object, absl::string_view name);
 Value GetItem(const Value& object, const Value& key);
-// `object[start:stop:step]`; each bound is an integer or none.
+// `object[start:stop:step]`; each bound is an integer or none. Fails for what cannot be sliced.
 Value GetSlice(Runtime& runtime, const Value& object, const Value& start, const Value& stop, const Value& step);
 // Attributes and methods only; null when absent.
 std::optional<Value> FindAttribute(const Value& object, absl::string_view name);

@@ -42,15 +42,18 @@ ExpressionPtr ExpressionParser::ParseSubscript(ExpressionPtr object) {
     stream_.ExpectOperator("]");
     return MakeExpression(line, SliceAccess{std::move(object), std::move(first), std::move(stop), std::move(step)});
   }
-  if (first == nullptr) {
+  if (first == nullptr && !stream_.IsOperator("]")) {
     stream_.FailHere("expected an index, got ", stream_.Describe());
   }
-  if (!stream_.IsOperator(",")) {
+  if (first != nullptr && !stream_.IsOperator(",")) {
     stream_.ExpectOperator("]");
     return MakeExpression(line, ItemAccess{std::move(object), std::move(first)});
   }
+  // x[a, b] has the tuple (a, b) for a key, x[] the empty one.
   std::vector<ExpressionPtr> keys;
-  keys.push_back(std::move(first));
+  if (first != nullptr) {
+    keys.push_back(std::move(first));
+  }
   while (stream_.SkipOperator(",")) {
     keys.push_back(ParseExpression());
   }

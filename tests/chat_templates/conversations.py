@@ -182,6 +182,7 @@ EXTRAS = {
     "effort": {"reasoning_effort": "high", "thinking_budget": 512, "enable_thinking": True},
     "low_effort": {"reasoning_effort": "low", "model_identity": "I am <|x|>.", "date_string": "1 Jan 2026", "preserve_thinking": True, "clear_thinking": False},
     "builtin": {"builtin_tools": ["code_interpreter", "browser", "python"], "tools_in_user_message": False, "custom_tools": None},
+    "legacy": {"functions": "[]", "datetime": "2026-01-02", "tools_in_user_message": True},
     "documents": {"documents": [{"title": "Doc", "text": "Body"}, {"doc_id": 2, "contents": "Ünïcode"}]},
 }
 TRUSTED = {"bos_token": "<BOS>", "eos_token": "<EOS>", "pad_token": "<PAD>", "unk_token": "<UNK>"}

@@ -1,5 +1,6 @@
 """The reference: Jinja2 set up as Hugging Face transformers sets it up to render chat templates."""
 
+import functools
 import json
 from datetime import datetime
 
@@ -46,9 +47,14 @@ def environment():
 ENVIRONMENT = environment()
 
 
+@functools.lru_cache(maxsize=4)
+def compiled(source):
+    return ENVIRONMENT.from_string(source)
+
+
 def render(source, variables):
     """Returns (text, None) or (None, error message)."""
     try:
-        return ENVIRONMENT.from_string(source).render(**variables), None
+        return compiled(source).render(**variables), None
     except Exception as error:  # whatever a template raises is its answer
         return None, f"{type(error).__name__}: {error}"
