@@ -1,5 +1,5 @@
-// What a worker counts. The code calls verbs, whoever exports metrics reads the numbers; both at any time, on any thread.
-// Times are in microseconds; numbers only grow.
+// What a worker counts. The code calls verbs, whoever exports metrics reads the numbers; both at any time, on any
+// thread. Times are in microseconds; numbers only grow.
 #pragma once
 
 #include <atomic>

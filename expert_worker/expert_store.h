@@ -25,8 +25,8 @@ class ExpertStore {
  public:
   explicit ExpertStore(ExpertLoader loader) : loader_(std::move(loader)) {}
 
-  // Loads what is not held yet; returns when all of them are held. An expert that several threads ask for is loaded once.
-  // Errors: the loader's, naming the expert; what was loaded before stays.
+  // Loads what is not held yet; returns when all of them are held. An expert that several threads ask for is loaded
+  // once. Errors: the loader's, naming the expert; what was loaded before stays.
   absl::Status Load(const std::vector<LayerExpert>& experts);
 
   // Drops experts; frames being computed keep what they use. Unknown ones are ignored.

@@ -271,7 +271,7 @@ absl::Status Engine::RunLayer(int layer, const compute::BatchLayout& batch) {
     return absl::OkStatus();
   }
   decoder_.Route(layer, activations_);
-  ASSIGN_OR_RETURN(std::unique_ptr<ExpertDispatcher::Flight> flight, dispatcher_.Start(layer, activations_));
+  ASSIGN_OR_RETURN(ExpertFlight flight, dispatcher_.Start(layer, activations_));
   decoder_.SharedExpert(layer, activations_);
   RETURN_IF_ERROR(dispatcher_.Finish(std::move(flight), activations_));
   decoder_.Combine(layer, activations_);

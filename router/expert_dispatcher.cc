@@ -16,42 +16,12 @@ using transport::DispatchFrame;
 using transport::ExpertPair;
 using transport::FrameBuffer;
 
-namespace {
-
-// What goes to one worker.
-struct Parcel {
-  int worker = 0;
-  std::vector<int32_t> rows;      // rows of the micro-batch, ascending
-  std::vector<ExpertPair> pairs;  // by expert, then row of the parcel
-  std::vector<int32_t> slots;     // of each pair: row * top_k + j
-  DispatchFrame frame;
-};
-
-}  // namespace
-
-// Shared with the callbacks, which may outlive a Finish that gave up.
-struct Arrivals {
-  explicit Arrivals(size_t n) : results(n, absl::UnknownError("no answer yet")), missing(n) {}
-
-  absl::Mutex mutex;
-  std::vector<absl::StatusOr<CombineFrame>> results ABSL_GUARDED_BY(mutex);
-  size_t missing ABSL_GUARDED_BY(mutex);
-};
-
-class ExpertDispatcher::Flight {
- public:
-  int layer = 0;
-  std::vector<Parcel> parcels;
-  std::shared_ptr<Arrivals> arrivals;
-};
-
 ExpertDispatcher::ExpertDispatcher(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
                                    absl::Duration dispatch_timeout)
     : decoder_(decoder), workers_(workers), counters_(counters), dispatch_timeout_(dispatch_timeout) {}
 
-ExpertDispatcher::~ExpertDispatcher() = default;
-
-absl::Status ExpertDispatcher::BuildFrames(int layer, absl::Span<const int32_t> topk_ids, Flight& flight) {
+absl::Status ExpertDispatcher::BuildFrames(int layer, absl::Span<const int32_t> topk_ids,
+                                           ExpertFlight& flight) {
   const int num_experts = decoder_.spec().gate.num_experts;
   const int32_t top_k = decoder_.spec().gate.num_experts_per_tok;
   std::vector<int> parcel_of(workers_.num_workers(), -1);
@@ -69,7 +39,7 @@ absl::Status ExpertDispatcher::BuildFrames(int layer, absl::Span<const int32_t> 
       index = static_cast<int>(flight.parcels.size());
       flight.parcels.emplace_back().worker = worker;
     }
-    Parcel& parcel = flight.parcels[index];
+    ExpertParcel& parcel = flight.parcels[index];
     if (parcel.rows.empty() || parcel.rows.back() != row) {
       parcel.rows.push_back(row);
     }
@@ -82,7 +52,7 @@ absl::Status ExpertDispatcher::BuildFrames(int layer, absl::Span<const int32_t> 
       counters_.Add(layer, expert, tokens[expert]);
     }
   }
-  for (Parcel& parcel : flight.parcels) {
+  for (ExpertParcel& parcel : flight.parcels) {
     std::vector<int32_t> order(parcel.pairs.size());
     for (size_t i = 0; i < order.size(); ++i) {
       order[i] = static_cast<int32_t>(i);
@@ -102,21 +72,20 @@ absl::Status ExpertDispatcher::BuildFrames(int layer, absl::Span<const int32_t> 
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<ExpertDispatcher::Flight>> ExpertDispatcher::Start(int layer,
-                                                                                  const model::Activations& a) {
+absl::StatusOr<ExpertFlight> ExpertDispatcher::Start(int layer, const model::Activations& a) {
   compute::Backend& backend = decoder_.backend();
   const int64_t hidden_size = decoder_.spec().hidden_size;
   const DType wire = decoder_.dtypes().wire;
-  auto flight = std::make_unique<Flight>();
-  flight->layer = layer;
+  ExpertFlight flight;
+  flight.layer = layer;
 
   std::vector<int32_t> topk_ids(a.num_tokens * decoder_.spec().gate.num_experts_per_tok);
   backend.Download(a.topk_ids.Rows(0, a.num_tokens), compute::WritableBytesOf(absl::MakeSpan(topk_ids)));
   RETURN_IF_ERROR(backend.Record()->Wait());
-  RETURN_IF_ERROR(BuildFrames(layer, topk_ids, *flight));
+  RETURN_IF_ERROR(BuildFrames(layer, topk_ids, flight));
 
   const absl::Time deadline = absl::Now() + dispatch_timeout_;
-  for (Parcel& parcel : flight->parcels) {
+  for (ExpertParcel& parcel : flight.parcels) {
     const int64_t num_rows = static_cast<int64_t>(parcel.rows.size());
     DispatchFrame& frame = parcel.frame;
     frame.placement_epoch = workers_.placement().epoch();
@@ -133,11 +102,11 @@ absl::StatusOr<std::unique_ptr<ExpertDispatcher::Flight>> ExpertDispatcher::Star
   }
   RETURN_IF_ERROR(backend.Record()->Wait());
 
-  flight->arrivals = std::make_shared<Arrivals>(flight->parcels.size());
-  for (size_t i = 0; i < flight->parcels.size(); ++i) {
-    Parcel& parcel = flight->parcels[i];
+  flight.arrivals = std::make_shared<ExpertFlight::Arrivals>(flight.parcels.size());
+  for (size_t i = 0; i < flight.parcels.size(); ++i) {
+    ExpertParcel& parcel = flight.parcels[i];
     workers_.channel(parcel.worker)
-        .Dispatch(std::move(parcel.frame), [arrivals = flight->arrivals, i](absl::StatusOr<CombineFrame> result) {
+        .Dispatch(std::move(parcel.frame), [arrivals = flight.arrivals, i](absl::StatusOr<CombineFrame> result) {
           absl::MutexLock lock(&arrivals->mutex);
           arrivals->results[i] = std::move(result);
           --arrivals->missing;
@@ -146,12 +115,12 @@ absl::StatusOr<std::unique_ptr<ExpertDispatcher::Flight>> ExpertDispatcher::Star
   return flight;
 }
 
-absl::Status ExpertDispatcher::Finish(std::unique_ptr<Flight> flight, model::Activations& a) {
+absl::Status ExpertDispatcher::Finish(ExpertFlight flight, model::Activations& a) {
   compute::Backend& backend = decoder_.backend();
   const int64_t hidden_size = decoder_.spec().hidden_size;
   std::vector<absl::StatusOr<CombineFrame>> results;
   {
-    Arrivals& arrivals = *flight->arrivals;
+    ExpertFlight::Arrivals& arrivals = *flight.arrivals;
     absl::MutexLock lock(&arrivals.mutex);
     const auto complete = [&arrivals]() ABSL_SHARED_LOCKS_REQUIRED(arrivals.mutex) { return arrivals.missing == 0; };
     arrivals.mutex.Await(absl::Condition(&complete));  // channels answer by the frame's deadline
@@ -159,14 +128,14 @@ absl::Status ExpertDispatcher::Finish(std::unique_ptr<Flight> flight, model::Act
   }
   absl::Status first_error;
   for (size_t i = 0; i < results.size(); ++i) {
-    const Parcel& parcel = flight->parcels[i];
+    const ExpertParcel& parcel = flight.parcels[i];
     if (!results[i].ok()) {
       const absl::Status& error = results[i].status();
       if (absl::IsUnavailable(error)) {
         workers_.ReportLost(parcel.worker, error);
       }
       first_error.Update(Annotate(
-          error, absl::StrCat("layer ", flight->layer, ", worker ", workers_.channel(parcel.worker).name())));
+          error, absl::StrCat("layer ", flight.layer, ", worker ", workers_.channel(parcel.worker).name())));
       continue;
     }
     const int64_t pairs = static_cast<int64_t>(parcel.pairs.size());

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "model/decoder.h"
 #include "router/expert_plane.h"
@@ -36,25 +38,46 @@ class ExpertCounters {
   std::vector<std::atomic<uint64_t>> counts_;
 };
 
+// What goes to one worker.
+struct ExpertParcel {
+  int worker = 0;
+  std::vector<int32_t> rows;                 // rows of the micro-batch, ascending
+  std::vector<transport::ExpertPair> pairs;  // by expert, then row of the parcel
+  std::vector<int32_t> slots;                // of each pair: row * top_k + j
+  transport::DispatchFrame frame;            // moved away by sending
+};
+
+// Everything one dispatch has under way; made by Start, consumed by Finish.
+struct ExpertFlight {
+  // Shared with the channels' callbacks, which may outlive a Finish that gave up.
+  struct Arrivals {
+    explicit Arrivals(size_t n) : results(n, absl::UnknownError("no answer yet")), missing(n) {}
+
+    absl::Mutex mutex;
+    std::vector<absl::StatusOr<transport::CombineFrame>> results ABSL_GUARDED_BY(mutex);
+    size_t missing ABSL_GUARDED_BY(mutex);
+  };
+
+  int layer = 0;
+  std::vector<ExpertParcel> parcels;
+  std::shared_ptr<Arrivals> arrivals;
+};
+
 // Belongs to the engine's thread. One dispatch per Activations may be under way.
 class ExpertDispatcher {
  public:
-  // Everything one dispatch has under way; made by Start, consumed by Finish.
-  class Flight;
-
   ExpertDispatcher(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
                    absl::Duration dispatch_timeout);
-  ~ExpertDispatcher();
 
   // Reads a.x, a.topk_ids and sends the frames. Errors: UNAVAILABLE naming the layer and the worker that is missing.
-  absl::StatusOr<std::unique_ptr<Flight>> Start(int layer, const model::Activations& a);
+  absl::StatusOr<ExpertFlight> Start(int layer, const model::Activations& a);
 
   // Waits for all workers and fills a.expert_out. Errors: UNAVAILABLE (a worker was lost), DEADLINE_EXCEEDED, or what
   // the worker said. Workers found gone are reported to the pool.
-  absl::Status Finish(std::unique_ptr<Flight> flight, model::Activations& a);
+  absl::Status Finish(ExpertFlight flight, model::Activations& a);
 
  private:
-  absl::Status BuildFrames(int layer, absl::Span<const int32_t> topk_ids, Flight& flight);
+  absl::Status BuildFrames(int layer, absl::Span<const int32_t> topk_ids, ExpertFlight& flight);
 
   const model::Decoder& decoder_;
   WorkerPool& workers_;

@@ -10,7 +10,6 @@
 
 namespace tandem::router {
 
-using transport::LayerExpert;
 using transport::WorkerInfo;
 
 WorkerPool::WorkerPool(std::vector<std::unique_ptr<transport::ExpertChannel>> channels,

@@ -60,9 +60,10 @@ class ExpertHandler {
   // Errors: INVALID_ARGUMENT for experts that the model lacks, DATA_LOSS for a broken checkpoint, RESOURCE_EXHAUSTED.
   virtual absl::Status LoadExperts(const std::vector<LayerExpert>& experts) = 0;
 
-  // Computes a frame. `done` is called exactly once, on any thread, possibly before Handle returns.
-  // Errors: INVALID_ARGUMENT for a malformed frame, NOT_FOUND for an expert that is not held,
-  // RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, UNAVAILABLE while draining.
+  // Computes a frame that passes ValidateDispatch (channels see to it). `done` is called exactly once, on any thread,
+  // possibly before Handle returns.
+  // Errors: INVALID_ARGUMENT for another dtype or hidden size than the model's, NOT_FOUND for an expert that is not
+  // held, RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, UNAVAILABLE while draining.
   virtual void Handle(DispatchFrame frame, CombineCallback done) = 0;
 };
 

@@ -13,8 +13,8 @@ CpuBatchLayout::CpuBatchLayout(absl::Span<const SequenceRows> sequences, int blo
     TANDEM_CHECK(sequence.num_rows >= 0 && sequence.position >= 0, "sequence of ", sequence.num_rows, " rows at ",
                  sequence.position);
     const int64_t end = int64_t{sequence.position} + sequence.num_rows;
-    TANDEM_CHECK(end <= static_cast<int64_t>(sequence.block_table.size()) * block_size, end, " positions need more than ",
-                 sequence.block_table.size(), " blocks of ", block_size);
+    TANDEM_CHECK(end <= static_cast<int64_t>(sequence.block_table.size()) * block_size, end,
+                 " positions need more than ", sequence.block_table.size(), " blocks of ", block_size);
     for (int32_t block : sequence.block_table) {
       TANDEM_CHECK(block >= 0, "block ", block);
       max_block_ = std::max(max_block_, block);

@@ -24,7 +24,8 @@ struct GemmCall {
   bool accumulate = false;
 };
 
-// out = w x + bias, or out += the same, row by row in the order of the arithmetic contract. `scratch` holds packed rows.
+// out = w x + bias, or out += the same, row by row in the order of the arithmetic contract. `scratch` holds packed
+// rows.
 void Gemm(ThreadPool& pool, Scratch& scratch, const GemmCall& call);
 
 }  // namespace tandem::compute::cpu

@@ -35,8 +35,8 @@ absl::StatusOr<AlignedBlock> AlignedBlock::Create(size_t size_bytes) {
   }
   const size_t mapped = MappedBytes(size_bytes);
   // The kernel places anonymous maps of whole huge pages on huge-page borders, or THP uses those inside.
-  void* data =
-      mapped < size_bytes ? MAP_FAILED : mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  void* data = mapped < size_bytes ? MAP_FAILED
+                                   : mmap(nullptr, mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (data == MAP_FAILED) {
     return absl::ResourceExhaustedError(absl::StrCat("cannot allocate ", size_bytes, " bytes of host memory"));
   }

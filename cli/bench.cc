@@ -1,0 +1,13 @@
+// tandem bench: the group of measuring subcommands.
+#include "cli/bench_offline.h"
+#include "cli/command.h"
+
+namespace tandem::cli {
+
+void AddBench(CLI::App& app, CommandResult& result) {
+  CLI::App* bench = app.add_subcommand("bench", "Measure");
+  bench->require_subcommand(1);
+  AddBenchOffline(*bench, result);
+}
+
+}  // namespace tandem::cli

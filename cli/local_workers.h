@@ -1,0 +1,44 @@
+// Expert workers of this machine as supervised child processes, for everything that runs embedded.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "base/supervisor.h"
+#include "cli/flags.h"
+
+namespace tandem::cli {
+
+struct LocalWorkersOptions {
+  int count = 0;
+  std::string model_dir;
+  std::string dtype = "auto";
+  int threads = 0;              // of each worker; 0: the cores divided among them
+  int metrics_port = 0;         // of the first worker, the others follow; 0: any free ones
+  std::string metrics_host = "127.0.0.1";
+  LogFlags log;
+};
+
+// Each worker listens on a Unix socket in a private directory, so that it keeps its address when it is restarted.
+// Thread-safe after Start. Destruction ends the workers and removes the directory.
+class LocalWorkers {
+ public:
+  // Starts `count` processes (none for 0). They come up in the background; whoever connects waits for them.
+  // Errors: INTERNAL when the directory or a process cannot be made.
+  static absl::StatusOr<std::unique_ptr<LocalWorkers>> Start(LocalWorkersOptions options);
+  ~LocalWorkers();
+
+  // "unix:/…" of each worker.
+  const std::vector<std::string>& addresses() const { return addresses_; }
+
+ private:
+  LocalWorkers() = default;
+
+  std::string directory_;
+  std::vector<std::string> addresses_;
+  std::vector<std::unique_ptr<Supervisor>> supervisors_;  // one each
+};
+
+}  // namespace tandem::cli

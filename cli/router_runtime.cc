@@ -1,0 +1,119 @@
+#include "cli/router_runtime.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "compute/cpu/cpu_backend.h"
+#include "scheduler/placement.h"
+#include "transport/grpc_channel.h"
+#include "transport/in_process_channel.h"
+
+namespace tandem::cli {
+namespace {
+
+// Without --kv-cache-memory: room for every sequence at full length, but at most a quarter of the free memory.
+uint64_t DefaultKvBytes(uint64_t wanted) {
+  const uint64_t free_bytes =
+      static_cast<uint64_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  return std::min(wanted, free_bytes / 4);
+}
+
+absl::StatusOr<int64_t> ChooseMaxModelLen(const model::ModelSpec& spec, int64_t requested) {
+  const bool extendable = spec.attention.rope.kind != model::RopeSpec::Kind::kDynamic;
+  if (requested > spec.max_position_embeddings && !extendable) {
+    return absl::InvalidArgumentError(absl::StrCat("--max-model-len ", requested, " exceeds the trained context of ",
+                                                   spec.max_position_embeddings,
+                                                   ", beyond which dynamic rope scaling would make answers depend on "
+                                                   "the length of the prompt"));
+  }
+  if (requested > spec.max_position_embeddings) {
+    spdlog::warn("--max-model-len {} exceeds the trained context of {}", requested, spec.max_position_embeddings);
+  }
+  return requested > 0 ? requested : spec.max_position_embeddings;
+}
+
+}  // namespace
+
+expert_worker::ExpertLoader MakeExpertLoader(std::shared_ptr<const OpenedModel> opened, compute::Backend* backend) {
+  return [opened = std::move(opened), backend](int layer, int expert) {
+    return model::LoadExpert(opened->config.spec, opened->checkpoint, opened->dtypes.weights, layer, expert, *backend);
+  };
+}
+
+std::vector<std::unique_ptr<transport::ExpertChannel>> RouterRuntime::MakeChannels(
+    const std::vector<std::string>& workers) {
+  std::vector<std::unique_ptr<transport::ExpertChannel>> channels;
+  auto deadlines = std::make_shared<transport::DeadlineQueue>();
+  if (workers.empty()) {
+    const model::ModelSpec& spec = opened_->config.spec;
+    expert_store_ = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, backend_.get()));
+    expert_probe_ = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
+    inline_experts_ = std::make_unique<expert_worker::InlineExperts>(
+        expert_worker::WorkerIdentity{"in-process", opened_->identity}, *backend_, *expert_store_, *expert_probe_);
+    channels.push_back(transport::MakeInProcessChannel("in-process", inline_experts_.get(), deadlines));
+  }
+  for (const std::string& address : workers) {
+    transport::GrpcChannelOptions options;
+    options.deadlines = deadlines;
+    channels.push_back(transport::MakeGrpcChannel(address, std::move(options)));
+  }
+  return channels;
+}
+
+absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_ptr<const OpenedModel> opened,
+                                                                    const EngineFlags& flags, int threads,
+                                                                    const std::vector<std::string>& workers,
+                                                                    absl::Duration worker_timeout,
+                                                                    const StartProgress& progress) {
+  std::unique_ptr<RouterRuntime> runtime(new RouterRuntime());
+  runtime->opened_ = std::move(opened);
+  const OpenedModel& model = *runtime->opened_;
+  const model::ModelSpec& spec = model.config.spec;
+  ASSIGN_OR_RETURN(const int64_t max_model_len, ChooseMaxModelLen(spec, flags.max_model_len));
+  runtime->backend_ = compute::cpu::CreateCpuBackend({.num_threads = threads});
+
+  // Workers load their experts while this process loads its own weights.
+  std::vector<std::unique_ptr<transport::ExpertChannel>> channels = runtime->MakeChannels(workers);
+  const int num_workers = static_cast<int>(channels.size());
+  runtime->workers_ = std::make_unique<router::WorkerPool>(
+      std::move(channels), model.identity,
+      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, num_workers),
+      router::WorkerPool::Options{});
+  ASSIGN_OR_RETURN(model::RouterWeights weights,
+                   model::LoadRouterWeights(spec, model.checkpoint, model.dtypes, max_model_len, *runtime->backend_,
+                                            [&](double done) {
+                                              progress(absl::StrFormat("loading weights %3.0f %%", done * 100));
+                                            }));
+  runtime->decoder_ = std::make_unique<model::Decoder>(spec, model.dtypes, std::move(weights), *runtime->backend_);
+  RETURN_IF_ERROR(runtime->workers_->WaitUntilReady(absl::Now() + worker_timeout, progress));
+  RETURN_IF_ERROR(runtime->StartEngine(flags, max_model_len));
+  return runtime;
+}
+
+absl::Status RouterRuntime::StartEngine(const EngineFlags& flags, int64_t max_model_len) {
+  const OpenedModel& model = *opened_;
+  router::EngineOptions options;
+  options.max_batch_tokens = flags.max_batch_tokens;
+  options.max_sequences = flags.max_sequences;
+  options.max_queue = flags.max_queue;
+  options.max_model_len = max_model_len;
+  options.dispatch_timeout = absl::Seconds(flags.dispatch_timeout_seconds);
+  options.eos_token_ids = model.config.generation.eos_token_ids;
+  const int64_t block_bytes =
+      model::Decoder::KvBytesPerToken(model.config.spec, model.dtypes.kv_cache) * options.kv_block_size;
+  const int64_t blocks_per_sequence = (max_model_len + options.kv_block_size - 1) / options.kv_block_size;
+  const uint64_t wanted = static_cast<uint64_t>(blocks_per_sequence * flags.max_sequences) * block_bytes;
+  const uint64_t bytes = flags.kv_cache_memory > 0 ? flags.kv_cache_memory : DefaultKvBytes(wanted);
+  options.num_kv_blocks = static_cast<int64_t>(bytes / block_bytes);
+  ASSIGN_OR_RETURN(engine_, router::Engine::Create(*decoder_, *workers_, options));
+  spdlog::info("KV cache: {} blocks of {} tokens, {:.1f} MiB", options.num_kv_blocks, options.kv_block_size,
+               static_cast<double>(options.num_kv_blocks) * block_bytes / (1 << 20));
+  return absl::OkStatus();
+}
+
+}  // namespace tandem::cli

@@ -1,0 +1,125 @@
+#include "expert_worker/expert_executor.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/process_memory.h"
+#include "base/status.h"
+#include "base/thread_name.h"
+
+namespace tandem::expert_worker {
+
+using transport::CombineCallback;
+using transport::CombineFrame;
+using transport::DispatchFrame;
+using transport::WorkerInfo;
+
+namespace {
+
+WorkerInfo Describe(const WorkerIdentity& identity, const ExpertStore& store, bool draining) {
+  return {.worker_id = identity.worker_id,
+          .identity = identity.model,
+          .weights_bytes = store.weights_bytes(),
+          .memory_bytes = ResidentMemoryBytes(),
+          .experts_loaded = store.num_experts(),
+          .draining = draining};
+}
+
+}  // namespace
+
+ExpertExecutor::ExpertExecutor(WorkerIdentity identity, ExecutorOptions options, compute::Backend& backend,
+                               ExpertStore& store, ExpertProbe& probe)
+    : identity_(std::move(identity)),
+      options_(options),
+      store_(store),
+      probe_(probe),
+      runner_(backend, store, identity_.model.wire_dtype, probe),
+      queue_(options.queue_capacity),
+      thread_([this] {
+        SetThreadName("experts");
+        Work();
+      }) {}
+
+ExpertExecutor::~ExpertExecutor() {
+  StopIntake();
+  Drain();
+}
+
+WorkerInfo ExpertExecutor::Info() const { return Describe(identity_, store_, queue_.closed()); }
+
+absl::Status ExpertExecutor::LoadExperts(const std::vector<LayerExpert>& experts) { return store_.Load(experts); }
+
+void ExpertExecutor::Handle(DispatchFrame frame, CombineCallback done) {
+  Job job{std::move(frame), std::move(done), absl::Now()};
+  const PushResult pushed = queue_.TryPush(std::move(job));
+  if (pushed == PushResult::kOk) {
+    return;
+  }
+  probe_.Rejected();
+  job.done(pushed == PushResult::kClosed
+               ? absl::UnavailableError("draining")
+               : absl::ResourceExhaustedError(absl::StrCat(options_.queue_capacity, " frames are waiting already")));
+}
+
+void ExpertExecutor::Drain() {
+  if (thread_.joinable()) {
+    thread_.join();
+  }
+}
+
+void ExpertExecutor::Work() {
+  while (true) {
+    int64_t pairs = 0;
+    std::vector<Job> jobs = queue_.PopGroup([&](const Job& oldest, const Job& job) {
+      if (job.frame.layer != oldest.frame.layer) {
+        return false;
+      }
+      const auto own = static_cast<int64_t>(job.frame.pairs.size());
+      if (static_cast<int64_t>(oldest.frame.pairs.size()) + pairs + own > options_.max_batch_pairs) {
+        return false;
+      }
+      pairs += own;
+      return true;
+    });
+    if (jobs.empty()) {
+      return;
+    }
+    Answer(std::move(jobs));
+  }
+}
+
+void ExpertExecutor::Answer(std::vector<Job> jobs) {
+  const absl::Time now = absl::Now();
+  std::vector<const DispatchFrame*> frames;
+  std::vector<Job*> in_time;
+  for (Job& job : jobs) {
+    const absl::Duration waited = now - job.queued_at;
+    probe_.Waited(waited);
+    if (job.frame.deadline < now) {
+      probe_.Expired();
+      job.done(absl::DeadlineExceededError(absl::StrCat("layer ", job.frame.layer, ": deadline passed after ",
+                                                        absl::FormatDuration(waited), " in the queue")));
+    } else {
+      frames.push_back(&job.frame);
+      in_time.push_back(&job);
+    }
+  }
+  std::vector<absl::StatusOr<CombineFrame>> results = runner_.Run(frames);
+  for (size_t i = 0; i < results.size(); ++i) {
+    if (results[i].ok()) {
+      results[i]->queue_time = now - in_time[i]->queued_at;
+    }
+    in_time[i]->done(std::move(results[i]));
+  }
+}
+
+WorkerInfo InlineExperts::Info() const { return Describe(identity_, store_, /*draining=*/false); }
+
+absl::Status InlineExperts::LoadExperts(const std::vector<LayerExpert>& experts) { return store_.Load(experts); }
+
+void InlineExperts::Handle(DispatchFrame frame, CombineCallback done) {
+  const DispatchFrame* const frames[] = {&frame};
+  done(std::move(runner_.Run(frames)[0]));
+}
+
+}  // namespace tandem::expert_worker

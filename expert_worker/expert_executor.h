@@ -1,0 +1,90 @@
+// The two ways in which experts answer frames: on a thread of their own behind a queue (ExpertExecutor, for worker
+// processes), or on the thread of whoever asks (InlineExperts, for experts inside the router). Same arithmetic, same
+// bits.
+#pragma once
+
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "base/bounded_queue.h"
+#include "compute/backend.h"
+#include "expert_worker/expert_probe.h"
+#include "expert_worker/expert_store.h"
+#include "expert_worker/frame_runner.h"
+#include "transport/expert_channel.h"
+
+namespace tandem::expert_worker {
+
+struct WorkerIdentity {
+  std::string worker_id;
+  transport::ModelIdentity model;
+};
+
+struct ExecutorOptions {
+  // Frames that may wait; past it RESOURCE_EXHAUSTED.
+  size_t queue_capacity = 1024;
+  // Frames for the layer of the oldest one join it up to this many (row, expert) pairs.
+  int64_t max_batch_pairs = 16384;
+};
+
+// One thread ("experts") drives the backend, takes the oldest frame together with all frames that wait for the same
+// layer, from whichever router, and computes them as one grouped MLP. Frames past their deadline are not computed.
+// Thread-safe. Answers come from the executor's thread.
+class ExpertExecutor final : public transport::ExpertHandler {
+ public:
+  // What is referred to must outlive the executor; the backend is used by nobody else for enqueuing work.
+  ExpertExecutor(WorkerIdentity identity, ExecutorOptions options, compute::Backend& backend, ExpertStore& store,
+                 ExpertProbe& probe);
+  ~ExpertExecutor() override;  // as StopIntake and Drain
+
+  transport::WorkerInfo Info() const override;
+  absl::Status LoadExperts(const std::vector<LayerExpert>& experts) override;
+  void Handle(transport::DispatchFrame frame, transport::CombineCallback done) override;
+
+  // From now on frames are refused with UNAVAILABLE; those that wait are still computed.
+  void StopIntake() { queue_.Close(); }
+
+  // After StopIntake: returns when every frame has been answered. Not from a callback.
+  void Drain();
+
+  int64_t queue_depth() const { return static_cast<int64_t>(queue_.size()); }
+
+ private:
+  struct Job {
+    transport::DispatchFrame frame;
+    transport::CombineCallback done;
+    absl::Time queued_at;
+  };
+
+  void Work();
+  void Answer(std::vector<Job> jobs);
+
+  const WorkerIdentity identity_;
+  const ExecutorOptions options_;
+  ExpertStore& store_;
+  ExpertProbe& probe_;
+  FrameRunner runner_;
+  BoundedQueue<Job> queue_;
+  std::thread thread_;  // last: uses all of the above
+};
+
+// Handle must be called by the thread that drives the backend and answers before it returns; the rest is thread-safe.
+class InlineExperts final : public transport::ExpertHandler {
+ public:
+  InlineExperts(WorkerIdentity identity, compute::Backend& backend, ExpertStore& store, ExpertProbe& probe)
+      : identity_(std::move(identity)), store_(store), runner_(backend, store, identity_.model.wire_dtype, probe) {}
+
+  transport::WorkerInfo Info() const override;
+  absl::Status LoadExperts(const std::vector<LayerExpert>& experts) override;
+  void Handle(transport::DispatchFrame frame, transport::CombineCallback done) override;
+
+ private:
+  const WorkerIdentity identity_;
+  ExpertStore& store_;
+  FrameRunner runner_;
+};
+
+}  // namespace tandem::expert_worker

@@ -1,0 +1,36 @@
+// A worker's /metrics and /health over HTTP.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "base/http/server.h"
+#include "base/metrics.h"
+#include "expert_worker/expert_worker_server.h"
+
+namespace tandem::expert_worker {
+
+// Serves until destroyed. `worker` must outlive it.
+class WorkerMetricsServer {
+ public:
+  // Per-expert counters carry layer and expert labels. `listen` is "host:port"; port 0: any free one.
+  // Errors: INVALID_ARGUMENT (address), UNAVAILABLE (port in use).
+  static absl::StatusOr<std::unique_ptr<WorkerMetricsServer>> Start(const std::string& listen,
+                                                                    const std::string& worker_id,
+                                                                    ExpertWorkerServer& worker);
+
+  int port() const { return server_->port(); }
+
+ private:
+  explicit WorkerMetricsServer(const std::string& worker_id) : registry_({{"worker", worker_id}}) {}
+  void Register(ExpertWorkerServer& worker);
+
+  metrics::Registry registry_;
+  std::shared_ptr<const void> alive_ = std::make_shared<int>(0);
+  std::shared_ptr<prometheus::Collectable> probe_metrics_;
+  std::shared_ptr<prometheus::Collectable> process_metrics_;
+  std::unique_ptr<http::Server> server_;  // last: its threads read the registry
+};
+
+}  // namespace tandem::expert_worker

@@ -1,0 +1,13 @@
+// Checks and normalises the `messages` of a chat request for the chat template.
+#pragma once
+
+#include "absl/status/statusor.h"
+#include "router/text_codec.h"
+
+namespace tandem::router {
+
+// Returns the messages with content parts joined to plain text and `reasoning` renamed to `reasoning_content`.
+// Errors: INVALID_ARGUMENT naming the message and field.
+absl::StatusOr<Json> NormaliseMessages(const Json* messages);
+
+}  // namespace tandem::router

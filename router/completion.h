@@ -1,0 +1,110 @@
+// The text level of generation: prompt in, text out, on top of the token engine. Shared by every API front end.
+//
+// A request is rendered (chat template) and tokenized on the caller's thread, submitted, and its tokens come back as
+// text deltas on the executor: detokenized, free of stop strings, in order.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "router/completion_metrics.h"
+#include "router/executor.h"
+#include "router/text_codec.h"
+#include "router/token_engine.h"
+
+namespace tandem::router {
+
+struct ChatPrompt {
+  Json messages;
+  Json tools;  // null when none
+  PromptOptions options;
+  bool add_special_tokens = false;  // templates write their own
+};
+
+struct TextPrompt {
+  std::string text;
+  bool add_special_tokens = true;
+};
+
+using TokenPrompt = std::vector<int32_t>;
+
+using Prompt = std::variant<ChatPrompt, TextPrompt, TokenPrompt>;
+
+struct CompletionRequest {
+  std::string request_id;
+  Prompt prompt;
+  SamplingParams sampling;  // max_tokens 0: as many as the context holds; larger values are cut to that
+  std::vector<std::string> stop;
+  bool include_stop_in_output = false;  // the matched stop string or stop token stays in the text
+  bool skip_special_tokens = true;
+};
+
+struct Usage {
+  int32_t prompt_tokens = 0;
+  int32_t completion_tokens = 0;
+  int32_t cached_tokens = 0;
+};
+
+// What made a completion stop, when it was not the model's end of sequence.
+using StopReason = std::variant<std::monostate, std::string, int32_t>;
+
+struct CompletionDelta {
+  std::string text;                                  // may be empty while text is held back, or at the end
+  std::vector<int32_t> token_ids;                    // generated since the last delta
+  FinishReason finish_reason = FinishReason::kNone;  // set on the last delta, and only there
+  StopReason stop_reason;
+  absl::Status error;  // for kError
+  Usage usage;         // so far
+};
+
+// Called on the executor, never twice at the same time for one completion.
+using CompletionSink = std::function<void(CompletionDelta)>;
+
+// A running completion. Thread-safe.
+class Completion {
+ public:
+  virtual ~Completion() = default;
+  // Stops generation. A delta that is just being handed over may still arrive, none after it.
+  virtual void Cancel() = 0;
+};
+
+// Thread-safe. Everything handed in must outlive it, and it must outlive its completions.
+class CompletionService {
+ public:
+  CompletionService(TokenEngine* engine, const TextCodec* codec, const PromptTemplate* prompt_template,
+                    Executor* executor, CompletionMetrics* metrics);
+
+  // Renders and encodes. Errors: INVALID_ARGUMENT (template_error, bad text, token id out of range).
+  absl::StatusOr<std::vector<int32_t>> Tokenize(const Prompt& prompt) const;
+
+  // Errors: those of Tokenize; INVALID_ARGUMENT context_length_exceeded; RESOURCE_EXHAUSTED queue_full; UNAVAILABLE
+  // draining or no_workers. On error the sink is never called.
+  absl::StatusOr<std::shared_ptr<Completion>> Start(CompletionRequest request, CompletionSink sink);
+
+  // From now on new requests are refused; running ones go on.
+  void Drain() { draining_ = true; }
+
+  // OK when requests can be served; else UNAVAILABLE with the reason.
+  absl::Status Health() const;
+
+  const TextCodec& codec() const { return *codec_; }
+  const TokenEngine& engine() const { return *engine_; }
+  Executor& executor() const { return *executor_; }
+
+ private:
+  absl::StatusOr<std::shared_ptr<Completion>> Submit(CompletionRequest request, CompletionSink sink);
+
+  TokenEngine* const engine_;
+  const TextCodec* const codec_;
+  const PromptTemplate* const template_;
+  Executor* const executor_;
+  CompletionMetrics* const metrics_;
+  std::atomic<bool> draining_ = false;
+};
+
+}  // namespace tandem::router

@@ -1,0 +1,138 @@
+#include "tests/testing/cluster.h"
+
+#include "absl/synchronization/mutex.h"
+#include "base/status.h"
+#include "compute/cpu/cpu_backend.h"
+#include "model/weights.h"
+#include "scheduler/placement.h"
+#include "transport/grpc_channel.h"
+#include "transport/in_process_channel.h"
+
+namespace tandem::testing {
+
+using expert_worker::ExpertWorkerOptions;
+using expert_worker::ExpertWorkerServer;
+
+expert_worker::ExpertLoader Cluster::Loader(compute::Backend* backend) const {
+  return [this, backend](int layer, int expert) {
+    return model::LoadExpert(config_.spec, checkpoint_, dtypes_.weights, layer, expert, *backend);
+  };
+}
+
+absl::Status Cluster::StartServer(Node& node, int index) {
+  ExpertWorkerOptions options;
+  options.identity = {absl::StrCat("worker-", index), identity_};
+  options.server.listen = node.address;
+  options.num_layers = config_.spec.num_layers();
+  options.num_experts = config_.spec.gate.num_experts;
+  ASSIGN_OR_RETURN(node.server, ExpertWorkerServer::Start(std::move(options), *node.backend, Loader(node.backend.get())));
+  node.address = absl::StrCat("127.0.0.1:", node.server->port());
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) {
+  auto cluster = std::make_unique<Cluster>();
+  Cluster& c = *cluster;
+  c.options_ = options;
+  ASSIGN_OR_RETURN(c.config_, model::ReadModelConfig(options.model_dir));
+  ASSIGN_OR_RETURN(c.checkpoint_, model::Checkpoint::Open(options.model_dir));
+  const model::ModelSpec& spec = c.config_.spec;
+  c.checkpoint_.set_fp8_block(spec.fp8_block_rows, spec.fp8_block_cols);
+  ASSIGN_OR_RETURN(c.dtypes_, model::ChooseDTypes(options.dtype, spec));
+  c.identity_ = {c.checkpoint_.Digest(c.config_.config_json), spec.model_type, c.dtypes_.weights, c.dtypes_.wire};
+  c.backend_ = compute::cpu::CreateCpuBackend({.num_threads = options.router_threads});
+  std::vector<std::unique_ptr<transport::ExpertChannel>> channels;
+  if (options.num_workers == 0) {
+    c.store_ = std::make_unique<expert_worker::ExpertStore>(c.Loader(c.backend_.get()));
+    c.probe_ = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
+    c.inline_experts_ = std::make_unique<expert_worker::InlineExperts>(
+        expert_worker::WorkerIdentity{"inline", c.identity_}, *c.backend_, *c.store_, *c.probe_);
+    channels.push_back(transport::MakeInProcessChannel("inline", c.inline_experts_.get()));
+  }
+  for (int i = 0; i < options.num_workers; ++i) {
+    auto node = std::make_unique<Node>();
+    node->backend = compute::cpu::CreateCpuBackend({.num_threads = 1});
+    node->address = "127.0.0.1:0";
+    RETURN_IF_ERROR(c.StartServer(*node, i));
+    channels.push_back(transport::MakeGrpcChannel(node->address));
+    c.nodes_.push_back(std::move(node));
+  }
+  const int num_channels = static_cast<int>(channels.size());
+  c.pool_ = std::make_unique<router::WorkerPool>(
+      std::move(channels), c.identity_,
+      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, num_channels),
+      router::WorkerPool::Options{});
+  router::EngineOptions engine;
+  engine.max_batch_tokens = options.max_batch_tokens;
+  engine.max_sequences = options.max_sequences;
+  engine.max_queue = options.max_queue;
+  engine.max_model_len = std::min<int64_t>(1024, spec.max_position_embeddings);
+  engine.num_kv_blocks = options.max_sequences * (engine.max_model_len / engine.kv_block_size + 1);
+  engine.eos_token_ids = c.config_.generation.eos_token_ids;
+  ASSIGN_OR_RETURN(model::RouterWeights weights,
+                   model::LoadRouterWeights(spec, c.checkpoint_, c.dtypes_, engine.max_model_len, *c.backend_, nullptr));
+  c.decoder_ = std::make_unique<model::Decoder>(spec, c.dtypes_, std::move(weights), *c.backend_);
+  RETURN_IF_ERROR(c.pool_->WaitUntilReady(absl::Now() + absl::Seconds(60), nullptr));
+  ASSIGN_OR_RETURN(c.engine_, router::Engine::Create(*c.decoder_, *c.pool_, engine));
+  return cluster;
+}
+
+void Cluster::KillWorker(int i) { nodes_[i]->server.reset(); }
+
+absl::Status Cluster::RestartWorker(int i) { return StartServer(*nodes_[i], i); }
+
+std::vector<Generation> Cluster::Generate(const std::vector<router::GenerationRequest>& requests) {
+  struct State {
+    absl::Mutex mutex;
+    std::vector<Generation> results ABSL_GUARDED_BY(mutex);
+    absl::flat_hash_map<uint64_t, size_t> index ABSL_GUARDED_BY(mutex);
+    std::vector<std::pair<uint64_t, std::vector<float>>> observed ABSL_GUARDED_BY(mutex);
+    size_t unfinished ABSL_GUARDED_BY(mutex) = 0;
+  };
+  auto state = std::make_shared<State>();
+  state->results.resize(requests.size());
+  state->unfinished = requests.size();
+  engine_->SetLogitsObserver([state](uint64_t id, int64_t, absl::Span<const float> logits) {
+    absl::MutexLock lock(&state->mutex);
+    state->observed.emplace_back(id, std::vector<float>(logits.begin(), logits.end()));
+  });
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto sink = [state, i](const router::TokenEvent& event) {
+      absl::MutexLock lock(&state->mutex);
+      Generation& result = state->results[i];
+      if (event.token.has_value()) {
+        result.tokens.push_back(*event.token);
+      }
+      if (event.finish_reason != router::FinishReason::kNone) {
+        result.finish_reason = event.finish_reason;
+        result.status = event.error;
+        --state->unfinished;
+      }
+    };
+    const absl::StatusOr<uint64_t> id = engine_->Submit(requests[i], sink);
+    absl::MutexLock lock(&state->mutex);
+    if (id.ok()) {
+      state->index[*id] = i;
+    } else {
+      state->results[i].status = id.status();
+      --state->unfinished;
+    }
+  }
+  absl::MutexLock lock(&state->mutex);
+  state->mutex.Await(absl::Condition(+[](size_t* unfinished) { return *unfinished == 0; }, &state->unfinished));
+  for (auto& [id, logits] : state->observed) {
+    state->results[state->index.at(id)].logits.push_back(std::move(logits));
+  }
+  return state->results;
+}
+
+router::GenerationRequest GreedyRequest(std::vector<int32_t> prompt, int max_tokens) {
+  router::GenerationRequest request;
+  request.prompt = std::move(prompt);
+  request.sampling.temperature = 0;
+  request.sampling.max_tokens = max_tokens;
+  request.sampling.ignore_eos = true;
+  return request;
+}
+
+}  // namespace tandem::testing

@@ -1,0 +1,79 @@
+// A router engine with its expert workers for tests, all in this process: experts inline (0 workers), or real worker
+// servers behind gRPC on loopback.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "compute/backend.h"
+#include "expert_worker/expert_worker_server.h"
+#include "model/checkpoint.h"
+#include "model/config.h"
+#include "router/engine.h"
+
+namespace tandem::testing {
+
+struct ClusterOptions {
+  std::string model_dir;
+  std::string dtype = "auto";
+  int num_workers = 0;
+  int router_threads = 2;
+  int64_t max_batch_tokens = 64;
+  int max_sequences = 16;
+  int max_queue = 64;
+};
+
+struct Generation {
+  absl::Status status;
+  router::FinishReason finish_reason = router::FinishReason::kNone;
+  std::vector<int32_t> tokens;
+  std::vector<std::vector<float>> logits;  // of each generated token
+};
+
+class Cluster {
+ public:
+  static absl::StatusOr<std::unique_ptr<Cluster>> Start(ClusterOptions options);
+
+  // Submits all requests at once and waits for all of them.
+  std::vector<Generation> Generate(const std::vector<router::GenerationRequest>& requests);
+
+  router::Engine& engine() { return *engine_; }
+  router::WorkerPool& workers() { return *pool_; }
+  expert_worker::ExpertWorkerServer& worker(int i) { return *nodes_[i]->server; }
+  const model::ModelSpec& spec() const { return config_.spec; }
+
+  // Ends a worker's server abruptly, and starts a new, empty one on the same address.
+  void KillWorker(int i);
+  absl::Status RestartWorker(int i);
+
+ private:
+  struct Node {
+    std::unique_ptr<compute::Backend> backend;
+    std::string address;
+    std::unique_ptr<expert_worker::ExpertWorkerServer> server;
+  };
+
+  absl::Status StartServer(Node& node, int index);
+  expert_worker::ExpertLoader Loader(compute::Backend* backend) const;
+
+  ClusterOptions options_;
+  model::ModelConfig config_;
+  model::Checkpoint checkpoint_;
+  model::ModelDTypes dtypes_;
+  transport::ModelIdentity identity_;
+  std::vector<std::unique_ptr<Node>> nodes_;
+  std::unique_ptr<compute::Backend> backend_;
+  std::unique_ptr<expert_worker::ExpertStore> store_;
+  std::unique_ptr<expert_worker::ExpertProbe> probe_;
+  std::unique_ptr<expert_worker::InlineExperts> inline_experts_;
+  std::unique_ptr<model::Decoder> decoder_;
+  std::unique_ptr<router::WorkerPool> pool_;
+  std::unique_ptr<router::Engine> engine_;
+};
+
+// A greedy request for `max_tokens` tokens that does not stop early.
+router::GenerationRequest GreedyRequest(std::vector<int32_t> prompt, int max_tokens);
+
+}  // namespace tandem::testing
