@@ -59,6 +59,12 @@ class ScratchPool {
   std::vector<std::unique_ptr<EncodeScratch>> idle_ ABSL_GUARDED_BY(mutex_);
 };
 
+absl::Status CheckSize(size_t bytes) {
+  if (bytes <= Tokenizer::kMaxTextBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("the text has ", bytes, " bytes, at most ", Tokenizer::kMaxTextBytes, " can be encoded"));
+}
+
 }  // namespace
 
 struct Tokenizer::Parts {
@@ -101,6 +107,7 @@ absl::Status Tokenizer::Parts::EncodeSegment(absl::string_view segment, bool at_
   if (normalizer != nullptr) {
     storage = std::string(segment);
     RETURN_IF_ERROR(normalizer->Apply(&storage));
+    RETURN_IF_ERROR(CheckSize(storage.size()));
     text = storage;
     ASSIGN_OR_RETURN(text_trust, trust.Normalized(segment, text, *normalizer));
   }
@@ -181,10 +188,7 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::EncodeSpans(absl::Span<const Tex
   absl::string_view text;
   size_t total = 0;
   for (const TextSpan& span : spans) total += span.text.size();
-  if (total > kMaxTextBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the text has ", total, " bytes, at most ", kMaxTextBytes, " can be encoded"));
-  }
+  RETURN_IF_ERROR(CheckSize(total));
   const bool one_valid_span = spans.size() == 1 && IsValidUtf8(spans[0].text);
   if (one_valid_span) {
     text = spans[0].text;

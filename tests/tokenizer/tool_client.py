@@ -61,6 +61,3 @@ class TokenizerTool:
 
     def token_bytes(self, token_id):
         return self.call("B", struct.pack("<i", token_id))
-
-    def timed_encode(self, text):
-        return struct.unpack("<dI", self.call("T", text.encode()))
