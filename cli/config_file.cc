@@ -21,11 +21,11 @@ constexpr char kFlag[] = "--config";
 CLI::App* ChosenCommand(int argc, char** argv, CLI::App& app) {
   CLI::App* command = &app;
   for (int i = 1; i < argc; ++i) {
-    CLI::App* next = command->get_subcommand_no_throw(argv[i]);
-    if (next == nullptr) {
+    const auto matches = command->get_subcommands([&](CLI::App* candidate) { return candidate->check_name(argv[i]); });
+    if (matches.empty()) {
       break;
     }
-    command = next;
+    command = matches.front();
   }
   return command;
 }
