@@ -1,5 +1,5 @@
-// Metrics in Prometheus' text format: a thin layer over prometheus-cpp's core. Each part of the program keeps a "probe",
-// a struct of metrics with verbs, made once from a Registry; series exist, at zero, from the start.
+// Metrics in Prometheus' text format: a thin layer over prometheus-cpp's core. Each part of the program keeps a
+// "probe", a struct of metrics with verbs, made once from a Registry; series exist, at zero, from the start.
 #pragma once
 
 #include <prometheus/collectable.h>
@@ -47,8 +47,8 @@ class Registry {
   Histogram& AddHistogram(const std::string& name, const std::string& help, const Buckets& buckets,
                           const Labels& labels = {});
 
-  // A gauge whose value is asked for at scrape time, from the scraping thread. `owner` must keep what `value` needs alive:
-  // once it has expired the gauge is left out.
+  // A gauge whose value is asked for at scrape time, from the scraping thread. `owner` must keep what `value` needs
+  // alive: once it has expired the gauge is left out.
   void AddGaugeFunction(const std::string& name, const std::string& help, const Labels& labels,
                         std::weak_ptr<const void> owner, std::function<double()> value);
 
@@ -70,8 +70,8 @@ class Registry {
   std::vector<std::shared_ptr<prometheus::Collectable>> owned_ ABSL_GUARDED_BY(mu_);
 };
 
-// A flat array of counters over one or two label dimensions, such as tokens per (layer, expert): one object, no lock and
-// no lookup per increment. Label values are the indices.
+// A flat array of counters over one or two label dimensions, such as tokens per (layer, expert): one object, no lock
+// and no lookup per increment. Label values are the indices.
 class CounterArray : public prometheus::Collectable {
  public:
   struct Dimension {
@@ -95,7 +95,8 @@ class CounterArray : public prometheus::Collectable {
   std::vector<std::atomic<uint64_t>> values_;
 };
 
-// process_cpu_seconds_total, process_resident_memory_bytes, process_open_fds, process_threads, process_start_time_seconds.
+// process_cpu_seconds_total, process_resident_memory_bytes, process_open_fds, process_threads,
+// process_start_time_seconds.
 std::shared_ptr<prometheus::Collectable> MakeProcessMetrics();
 
 }  // namespace tandem::metrics

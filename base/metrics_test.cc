@@ -23,8 +23,10 @@ TEST(MetricsTest, SerializesWithHelpTypeAndCommonLabels) {
 
 TEST(MetricsTest, AskingTwiceGivesTheSameMetric) {
   Registry registry;
-  EXPECT_EQ(&registry.AddCounter("tandem_x_total", "X.", {{"a", "1"}}), &registry.AddCounter("tandem_x_total", "X.", {{"a", "1"}}));
-  EXPECT_NE(&registry.AddCounter("tandem_x_total", "X.", {{"a", "1"}}), &registry.AddCounter("tandem_x_total", "X.", {{"a", "2"}}));
+  EXPECT_EQ(&registry.AddCounter("tandem_x_total", "X.", {{"a", "1"}}),
+            &registry.AddCounter("tandem_x_total", "X.", {{"a", "1"}}));
+  EXPECT_NE(&registry.AddCounter("tandem_x_total", "X.", {{"a", "1"}}),
+            &registry.AddCounter("tandem_x_total", "X.", {{"a", "2"}}));
 }
 
 TEST(MetricsTest, HistogramCountsIntoBuckets) {
@@ -55,7 +57,8 @@ TEST(MetricsTest, GaugeFunctionIsAskedAtScrapeTimeAndEndsWithItsOwner) {
   Registry registry;
   auto level = std::make_shared<int>(1);
   for (const char* worker : {"a", "b"}) {
-    registry.AddGaugeFunction("tandem_level", "Level.", {{"worker", worker}}, level, [raw = level.get()] { return *raw; });
+    registry.AddGaugeFunction("tandem_level", "Level.", {{"worker", worker}}, level,
+                              [raw = level.get()] { return *raw; });
   }
   *level = 5;
   const std::string text = registry.Serialize();

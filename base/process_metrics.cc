@@ -29,7 +29,9 @@ double CountEntries(const char* path) {
 double CpuSeconds() {
   rusage usage = {};
   getrusage(RUSAGE_SELF, &usage);
-  const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec); };
+  const auto seconds = [](const timeval& t) {
+    return static_cast<double>(t.tv_sec) + 1e-6 * static_cast<double>(t.tv_usec);
+  };
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
@@ -65,15 +67,17 @@ class ProcessMetrics final : public prometheus::Collectable {
  public:
   std::vector<prometheus::MetricFamily> Collect() const override {
     using Type = prometheus::MetricType;
-    return {Family("process_cpu_seconds_total", "User and system CPU time of this process.", Type::Counter, CpuSeconds()),
-            Family("process_resident_memory_bytes", "Resident memory of this process.", Type::Gauge, ResidentBytes()),
-            Family("process_open_fds", "Open file descriptors.", Type::Gauge, CountEntries("/proc/self/fd")),
-            Family("process_threads", "Threads of this process.", Type::Gauge, CountEntries("/proc/self/task")),
-            Family("process_start_time_seconds", "Start of this process, Unix time.", Type::Gauge, start_time_)};
+    return {
+        Family("process_cpu_seconds_total", "User and system CPU time of this process.", Type::Counter, CpuSeconds()),
+        Family("process_resident_memory_bytes", "Resident memory of this process.", Type::Gauge, ResidentBytes()),
+        Family("process_open_fds", "Open file descriptors.", Type::Gauge, CountEntries("/proc/self/fd")),
+        Family("process_threads", "Threads of this process.", Type::Gauge, CountEntries("/proc/self/task")),
+        Family("process_start_time_seconds", "Start of this process, Unix time.", Type::Gauge, start_time_)};
   }
 
  private:
-  static prometheus::MetricFamily Family(const char* name, const char* help, prometheus::MetricType type, double value) {
+  static prometheus::MetricFamily Family(const char* name, const char* help, prometheus::MetricType type,
+                                         double value) {
     prometheus::ClientMetric metric;
     (type == prometheus::MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
     prometheus::MetricFamily family;

@@ -51,7 +51,7 @@ class BatchTimer {
       ++decoded_;
     }
     if (event.finish_reason != router::FinishReason::kNone) {
-      status_.Update(event.error);
+      error_.Update(event.error);
       end_ = absl::Now();
       --unfinished_;
     }
@@ -60,7 +60,7 @@ class BatchTimer {
   absl::StatusOr<Measurement> Wait(absl::Time start, int64_t prompt_tokens) {
     absl::MutexLock lock(&mutex_);
     mutex_.Await(absl::Condition(+[](int* unfinished) { return *unfinished == 0; }, &unfinished_));
-    RETURN_IF_ERROR(status_);
+    RETURN_IF_ERROR(error_);
     Measurement result;
     result.prefill_tokens_per_second =
         static_cast<double>(prompt_tokens) / absl::ToDoubleSeconds(all_prefilled_ - start);
@@ -75,7 +75,7 @@ class BatchTimer {
   int64_t decoded_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Time all_prefilled_ ABSL_GUARDED_BY(mutex_);
   absl::Time end_ ABSL_GUARDED_BY(mutex_);
-  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  absl::Status error_ ABSL_GUARDED_BY(mutex_);
 };
 
 absl::StatusOr<Measurement> MeasureBatch(router::Engine& engine, int batch, int prompt_tokens, int output_tokens) {

@@ -1,10 +1,8 @@
 // tandem expert-worker: one worker process. It starts empty; routers tell it which experts to load.
-#include <unistd.h>
-
-#include <cstdio>
 #include <memory>
 
 #include "absl/strings/str_cat.h"
+#include "base/child_process.h"
 #include "base/log.h"
 #include "base/shutdown_signal.h"
 #include "base/status.h"
@@ -29,18 +27,6 @@ struct WorkerFlags {
   int ready_fd = -1;
 };
 
-absl::Status ReportReady(int fd, int port, int metrics_port) {
-  if (fd < 0) {
-    return absl::OkStatus();
-  }
-  const std::string line = absl::StrCat("{\"port\":", port, ",\"metrics_port\":", metrics_port, "}\n");
-  if (::write(fd, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
-    return absl::ErrnoToStatus(errno, "cannot write to --ready-fd");
-  }
-  ::close(fd);
-  return absl::OkStatus();
-}
-
 absl::Status Run(const WorkerFlags& flags) {
   RETURN_IF_ERROR(StartLogging("expert-worker", flags.log));
   ShutdownSignal shutdown;
@@ -58,7 +44,10 @@ absl::Status Run(const WorkerFlags& flags) {
                                           std::move(options), *backend, MakeExpertLoader(opened, backend.get())));
   ASSIGN_OR_RETURN(const auto metrics,
                    expert_worker::WorkerMetricsServer::Start(flags.metrics_listen, worker_id, *server));
-  RETURN_IF_ERROR(ReportReady(flags.ready_fd, server->port(), metrics->port()));
+  if (flags.ready_fd >= 0) {
+    RETURN_IF_ERROR(WriteReadyLine(flags.ready_fd, absl::StrCat("{\"port\": ", server->port(),
+                                                                ", \"metrics_port\": ", metrics->port(), "}")));
+  }
   spdlog::info("expert worker {} for {} listens on {}, metrics on port {}; waiting for a router to name its experts",
                worker_id, opened->name, flags.listen, metrics->port());
   shutdown.Wait();

@@ -54,6 +54,9 @@ void AddApiFlags(CLI::App& app, ApiFlags& flags) {
   add("--grpc-port", flags.grpc_port, "gRPC port; 0: any free one, -1: off")->check(CLI::Range(-1, 65535));
   add("--served-model-name", flags.served_model_name, "Name in the API; default: the directory's name");
   add("--api-key", flags.api_key, "Key that clients must send as a Bearer token");
+  add("--chat-template", flags.chat_template, "Jinja file to use instead of the model's own template")
+      ->check(CLI::ExistingFile);
+  app.add_flag("--expert-metrics", flags.expert_metrics, "Export tokens per layer and expert (many series)")->group("API");
   add("--drain-timeout", flags.drain_timeout_seconds, "Seconds that running requests get after SIGTERM")
       ->check(CLI::Range(0, 86400));
 }
@@ -65,7 +68,9 @@ void FinishFlags(CLI::App& app) {
       option->envname(absl::StrCat("TANDEM_", absl::AsciiStrToUpper(absl::StrReplaceAll(name, {{"-", "_"}}))));
     }
   }
-  app.set_config("--config", "", "Read flags from a file (INI or TOML style: flag = value)");
+  // Read by ApplyConfigFile before the command line is parsed; declared here for --help.
+  app.add_option_function<std::string>("--config", [](const std::string&) {},
+                                       "YAML or JSON file of flags; the environment and the command line win over it");
 }
 
 absl::Status StartLogging(absl::string_view component, const LogFlags& flags) {

@@ -36,6 +36,8 @@ struct ApiFlags {
   int grpc_port = 8001;
   std::string served_model_name;  // empty: the model directory's name
   std::string api_key;
+  std::string chat_template;     // file; empty: the model's own
+  bool expert_metrics = false;   // per-expert series in /metrics
   int drain_timeout_seconds = 30;
 };
 

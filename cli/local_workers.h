@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "base/child_process.h"
+#include "base/supervisor.h"
 #include "cli/flags.h"
 
 namespace tandem::cli {
@@ -38,7 +38,7 @@ class LocalWorkers {
 
   std::string directory_;
   std::vector<std::string> addresses_;
-  std::unique_ptr<Supervisor> supervisor_;
+  std::vector<std::unique_ptr<Supervisor>> supervisors_;  // one each
 };
 
 }  // namespace tandem::cli

@@ -17,10 +17,11 @@ target_precompile_headers(tandem_pch PRIVATE
   <absl/synchronization/mutex.h> <absl/time/time.h> <absl/types/span.h>)
 
 if(TANDEM_SANITIZE MATCHES "thread")
-  # Linked before everything else, so that its definitions come before abseil's.
+  # Linked into every program before everything else, so that its definitions are found first.
   add_library(tandem_tsan_abseil SHARED ${CMAKE_SOURCE_DIR}/cmake/tsan_abseil.cc)
-  target_link_libraries(tandem_tsan_abseil PRIVATE tandem::deps::absl ${CMAKE_DL_LIBS})
+  target_link_libraries(tandem_tsan_abseil PRIVATE tandem::deps::absl tandem::deps::grpc ${CMAKE_DL_LIBS})
   link_libraries(tandem_tsan_abseil)
+  add_link_options(-Wl,--no-as-needed $<TARGET_FILE:tandem_tsan_abseil>)
 endif()
 
 function(_tandem_common target)
@@ -54,6 +55,10 @@ function(tandem_test name)
   endif()
   add_test(NAME ${name} COMMAND ${name} ${ARG_ARGS} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
   set_tests_properties(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT 600)
+  if(TANDEM_SANITIZE MATCHES "thread")
+    set_tests_properties(${name} PROPERTIES
+      ENVIRONMENT "TSAN_OPTIONS=suppressions=${CMAKE_SOURCE_DIR}/cmake/tsan_suppressions.txt")
+  endif()
 endfunction()
 
 function(tandem_benchmark name)

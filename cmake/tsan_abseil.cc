@@ -1,17 +1,26 @@
-// Lets ThreadSanitizer see the synchronisation of a packaged abseil (and of gRPC, which locks with it).
+// Lets ThreadSanitizer see the synchronisation of a packaged abseil and gRPC (docs/decisions/007-abseil-under-tsan.md).
 //
-// Distributions build abseil without ThreadSanitizer, so a lock taken inside libabsl orders nothing in its eyes, and all
+// Distributions build both without ThreadSanitizer, so a lock taken inside libabsl orders nothing in its eyes, and all
 // that an absl::Mutex guards is reported as a race. In the tsan preset every program links this library first: its
-// definitions of abseil's entry points take the place of abseil's, announce the lock, and call the original.
+// definitions of some entry points take the place of theirs, announce the synchronisation, and call the original.
+//
+//   locks taken by our code           announced as mutexes: races and lock-order inversions are found
+//   locks taken inside libraries      announced as plain happens-before edges: their lock order is not our business
+//   an operation's tag given to gRPC  happens before gRPC hands the same tag back
 //
 // A condition is evaluated under the lock but by whichever thread holds it, from inside abseil; Eval therefore ignores
 // what it reads.
 #include <dlfcn.h>
+#include <grpc/grpc.h>
+#include <link.h>
 #include <sanitizer/tsan_interface.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
+#include <vector>
 
 #include "absl/base/options.h"
 #include "absl/status/status.h"
@@ -30,62 +39,129 @@ namespace {
 #define NAME_OF(x) NAME_OF_(x)
 
 // The original of a member function, by its mangled name behind the inline namespace: "5Mutex4LockEv", `prefix` "_ZN".
-void* Original(const char* prefix, const char* rest) {
+std::string Mangled(const char* prefix, const char* rest) {
   const std::string inline_namespace = NAME_OF(ABSL_OPTION_INLINE_NAMESPACE_NAME);
-  const std::string name = std::string(prefix) + "4absl" + std::to_string(inline_namespace.size()) + inline_namespace + rest;
+  return std::string(prefix) + "4absl" + std::to_string(inline_namespace.size()) + inline_namespace + rest;
+}
+
+void* Original(const std::string& name) {
   void* address = dlsym(RTLD_NEXT, name.c_str());
   if (address == nullptr) {
-    std::fprintf(stderr, "tsan_abseil: %s is not in the abseil that is installed\n", name.c_str());
+    std::fprintf(stderr, "tsan_abseil: %s is not in the libraries that are installed\n", name.c_str());
     std::abort();
   }
   return address;
 }
 
 // Each expansion looks its symbol up once.
-#define CALL(prefix, rest, result, parameters, ...)                                      \
-  [&] {                                                                                  \
-    static const auto original = reinterpret_cast<result(*) parameters>(Original(prefix, rest)); \
-    return original(__VA_ARGS__);                                                        \
+#define CALL_NAMED(name, result, parameters, ...)                                     \
+  [&] {                                                                               \
+    static const auto original = reinterpret_cast<result(*) parameters>(Original(name)); \
+    return original(__VA_ARGS__);                                                     \
   }()
+#define CALL(prefix, rest, result, parameters, ...) CALL_NAMED(Mangled(prefix, rest), result, parameters, __VA_ARGS__)
+
+// Where the program itself, which holds all of our code, is loaded.
+struct Range {
+  uintptr_t begin = UINTPTR_MAX;
+  uintptr_t end = 0;
+};
+
+Range ProgramRange() {
+  Range range;
+  dl_iterate_phdr(
+      [](dl_phdr_info* info, size_t, void* result) {
+        auto* range = static_cast<Range*>(result);
+        for (int i = 0; i < info->dlpi_phnum; ++i) {
+          if (info->dlpi_phdr[i].p_type == PT_LOAD) {
+            const uintptr_t begin = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr;
+            range->begin = std::min(range->begin, begin);
+            range->end = std::max(range->end, begin + info->dlpi_phdr[i].p_memsz);
+          }
+        }
+        return 1;  // the first object is the program
+      },
+      &range);
+  return range;
+}
+
+bool IsOurs(const void* caller) {
+  static const Range range = ProgramRange();
+  const uintptr_t address = reinterpret_cast<uintptr_t>(caller);
+  return address >= range.begin && address < range.end;
+}
+
+// The mutexes of our code that this thread holds.
+thread_local std::vector<const absl::Mutex*> held;
+
+bool IsHeld(const absl::Mutex* mutex) { return std::find(held.begin(), held.end(), mutex) != held.end(); }
 
 constexpr unsigned kWrite = 0;
 constexpr unsigned kRead = __tsan_mutex_read_lock;
 
+// `lock` takes the mutex and returns true, or returns false without it.
 template <typename F>
-void Lock(absl::Mutex* mutex, unsigned flags, F lock) {
+bool TryLock(absl::Mutex* mutex, const void* caller, unsigned flags, F lock) {
+  if (!IsOurs(caller)) {
+    const bool locked = lock();
+    __tsan_acquire(mutex);
+    return locked;
+  }
   __tsan_mutex_pre_lock(mutex, flags);
-  lock();
-  __tsan_mutex_post_lock(mutex, flags, 0);
+  const bool locked = lock();
+  __tsan_mutex_post_lock(mutex, flags | (locked ? 0 : __tsan_mutex_try_lock_failed), 0);
+  if (locked) {
+    held.push_back(mutex);
+  }
+  return locked;
 }
 
 template <typename F>
-bool TryLock(absl::Mutex* mutex, unsigned flags, F lock) {
-  __tsan_mutex_pre_lock(mutex, flags | __tsan_mutex_try_lock);
-  const bool locked = lock();
-  __tsan_mutex_post_lock(mutex, flags | __tsan_mutex_try_lock | (locked ? 0 : __tsan_mutex_try_lock_failed), 0);
-  return locked;
+void Lock(absl::Mutex* mutex, const void* caller, unsigned flags, F lock) {
+  TryLock(mutex, caller, flags, [&] {
+    lock();
+    return true;
+  });
 }
 
 // Lock… variants that return whether a condition held: the lock is taken either way.
 template <typename F>
-bool LockAndTell(absl::Mutex* mutex, unsigned flags, F lock) {
+bool LockAndTell(absl::Mutex* mutex, const void* caller, F lock) {
   bool result = false;
-  Lock(mutex, flags, [&] { result = lock(); });
+  Lock(mutex, caller, kWrite, [&] { result = lock(); });
   return result;
 }
 
-// Waiting gives the lock up and takes it again.
+template <typename F>
+void Unlock(absl::Mutex* mutex, unsigned flags, F unlock) {
+  if (!IsHeld(mutex)) {
+    __tsan_release(mutex);
+    unlock();
+    return;
+  }
+  held.erase(std::find(held.begin(), held.end(), mutex));
+  __tsan_mutex_pre_unlock(mutex, flags);
+  unlock();
+  __tsan_mutex_post_unlock(mutex, flags);
+}
+
+// Waiting gives the lock up and takes it again. abseil's timed waits call each other: the outer one announces.
 template <typename F>
 auto Wait(absl::Mutex* mutex, F wait) {
-  __tsan_mutex_pre_unlock(mutex, kWrite);
-  __tsan_mutex_post_unlock(mutex, kWrite);
   struct Relock {
     absl::Mutex* mutex;
+    const bool ours;
     ~Relock() {
-      __tsan_mutex_pre_lock(mutex, kWrite);
-      __tsan_mutex_post_lock(mutex, kWrite, 0);
+      if (ours) {
+        __tsan_mutex_pre_lock(mutex, kWrite);
+        __tsan_mutex_post_lock(mutex, kWrite, 0);
+        held.push_back(mutex);
+      } else {
+        __tsan_acquire(mutex);
+      }
     }
-  } relock{mutex};
+  } relock{mutex, IsHeld(mutex)};
+  Unlock(mutex, kWrite, [] {});
   return wait();
 }
 
@@ -100,68 +176,64 @@ Mutex::~Mutex() {
 }
 
 void Mutex::Lock() {
-  ::Lock(this, kWrite, [&] { CALL("_ZN", "5Mutex4LockEv", void, (Mutex*), this); });
+  ::Lock(this, __builtin_return_address(0), kWrite, [&] { CALL("_ZN", "5Mutex4LockEv", void, (Mutex*), this); });
 }
 
 void Mutex::ReaderLock() {
-  ::Lock(this, kRead, [&] { CALL("_ZN", "5Mutex10ReaderLockEv", void, (Mutex*), this); });
+  ::Lock(this, __builtin_return_address(0), kRead, [&] { CALL("_ZN", "5Mutex10ReaderLockEv", void, (Mutex*), this); });
 }
 
 bool Mutex::TryLock() {
-  return ::TryLock(this, kWrite, [&] { return CALL("_ZN", "5Mutex7TryLockEv", bool, (Mutex*), this); });
+  return ::TryLock(this, __builtin_return_address(0), kWrite | __tsan_mutex_try_lock, [&] { return CALL("_ZN", "5Mutex7TryLockEv", bool, (Mutex*), this); });
 }
 
 bool Mutex::ReaderTryLock() {
-  return ::TryLock(this, kRead, [&] { return CALL("_ZN", "5Mutex13ReaderTryLockEv", bool, (Mutex*), this); });
+  return ::TryLock(this, __builtin_return_address(0), kRead | __tsan_mutex_try_lock, [&] { return CALL("_ZN", "5Mutex13ReaderTryLockEv", bool, (Mutex*), this); });
 }
 
 void Mutex::Unlock() {
-  __tsan_mutex_pre_unlock(this, kWrite);
-  CALL("_ZN", "5Mutex6UnlockEv", void, (Mutex*), this);
-  __tsan_mutex_post_unlock(this, kWrite);
+  ::Unlock(this, kWrite, [&] { CALL("_ZN", "5Mutex6UnlockEv", void, (Mutex*), this); });
 }
 
 void Mutex::ReaderUnlock() {
-  __tsan_mutex_pre_unlock(this, kRead);
-  CALL("_ZN", "5Mutex12ReaderUnlockEv", void, (Mutex*), this);
-  __tsan_mutex_post_unlock(this, kRead);
+  ::Unlock(this, kRead, [&] { CALL("_ZN", "5Mutex12ReaderUnlockEv", void, (Mutex*), this); });
 }
 
 void Mutex::LockWhen(const Condition& condition) {
-  ::Lock(this, kWrite, [&] {
+  ::Lock(this, __builtin_return_address(0), kWrite, [&] {
     CALL("_ZN", "5Mutex8LockWhenERKNS0_9ConditionE", void, (Mutex*, const Condition&), this, condition);
   });
 }
 
 bool Mutex::LockWhenWithTimeout(const Condition& condition, Duration timeout) {
-  return LockAndTell(this, kWrite, [&] {
+  return LockAndTell(this, __builtin_return_address(0), [&] {
     return CALL("_ZN", "5Mutex19LockWhenWithTimeoutERKNS0_9ConditionENS0_8DurationE", bool,
                 (Mutex*, const Condition&, Duration), this, condition, timeout);
   });
 }
 
 bool Mutex::LockWhenWithDeadline(const Condition& condition, Time deadline) {
-  return LockAndTell(this, kWrite, [&] {
+  return LockAndTell(this, __builtin_return_address(0), [&] {
     return CALL("_ZN", "5Mutex20LockWhenWithDeadlineERKNS0_9ConditionENS0_4TimeE", bool,
                 (Mutex*, const Condition&, Time), this, condition, deadline);
   });
 }
 
 void Mutex::Await(const Condition& condition) {
-  Wait(this, [&] {
+  ::Wait(this, [&] {
     CALL("_ZN", "5Mutex5AwaitERKNS0_9ConditionE", void, (Mutex*, const Condition&), this, condition);
   });
 }
 
 bool Mutex::AwaitWithTimeout(const Condition& condition, Duration timeout) {
-  return Wait(this, [&] {
+  return ::Wait(this, [&] {
     return CALL("_ZN", "5Mutex16AwaitWithTimeoutERKNS0_9ConditionENS0_8DurationE", bool,
                 (Mutex*, const Condition&, Duration), this, condition, timeout);
   });
 }
 
 bool Mutex::AwaitWithDeadline(const Condition& condition, Time deadline) {
-  return Wait(this, [&] {
+  return ::Wait(this, [&] {
     return CALL("_ZN", "5Mutex17AwaitWithDeadlineERKNS0_9ConditionENS0_4TimeE", bool,
                 (Mutex*, const Condition&, Time), this, condition, deadline);
   });
@@ -239,3 +311,23 @@ void Status::UnrefNonInlined(uintptr_t rep) {
 
 ABSL_NAMESPACE_END
 }  // namespace absl
+
+// gRPC: what was written before an operation was started is visible when its tag comes back.
+extern "C" {
+
+grpc_call_error grpc_call_start_batch(grpc_call* call, const grpc_op* ops, size_t num_ops, void* tag, void* reserved) {
+  __tsan_release(tag);
+  return CALL_NAMED("grpc_call_start_batch", grpc_call_error, (grpc_call*, const grpc_op*, size_t, void*, void*), call, ops,
+                    num_ops, tag, reserved);
+}
+
+grpc_event grpc_completion_queue_next(grpc_completion_queue* queue, gpr_timespec deadline, void* reserved) {
+  const grpc_event event = CALL_NAMED("grpc_completion_queue_next", grpc_event,
+                                      (grpc_completion_queue*, gpr_timespec, void*), queue, deadline, reserved);
+  if (event.type == GRPC_OP_COMPLETE) {
+    __tsan_acquire(event.tag);
+  }
+  return event;
+}
+
+}  // extern "C"

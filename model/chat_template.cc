@@ -154,9 +154,11 @@ absl::StatusOr<std::string> ReadIfPresent(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<ChatTemplate> ChatTemplate::Load(const std::string& model_dir) {
+absl::StatusOr<ChatTemplate> ChatTemplate::Load(const std::string& model_dir, const std::string& template_file) {
   const std::string config_path = JoinPath(model_dir, "tokenizer_config.json");
-  ASSIGN_OR_RETURN(const std::string source, ReadIfPresent(JoinPath(model_dir, "chat_template.jinja")));
+  ASSIGN_OR_RETURN(const std::string source, template_file.empty()
+                                                 ? ReadIfPresent(JoinPath(model_dir, "chat_template.jinja"))
+                                                 : ReadFile(template_file));
   ASSIGN_OR_RETURN(const std::string config_text, ReadIfPresent(config_path));
   const Json config = config_text.empty() ? Json() : Json::parse(config_text, nullptr, /*allow_exceptions=*/false);
   if (config.is_discarded()) {

@@ -42,9 +42,10 @@ class ChatTemplate {
  public:
   // Reads chat_template.jinja, or else "chat_template" of tokenizer_config.json, and the special tokens of the latter.
   // A list of named templates gives "default", and "tool_use" for conversations with tools.
+  // A `template_file` that is given replaces the directory's templates.
   // FAILED_PRECONDITION when the directory has no template, INVALID_ARGUMENT when it is malformed, and the errors of
   // reading files.
-  static absl::StatusOr<ChatTemplate> Load(const std::string& model_dir);
+  static absl::StatusOr<ChatTemplate> Load(const std::string& model_dir, const std::string& template_file = "");
 
   // The same from memory: `tokenizer_config` is the content of tokenizer_config.json, or null.
   // A not empty `source` wins over the templates in it.

@@ -17,7 +17,8 @@ absl::Status CheckRole(const Json& message, const std::string& where) {
   const auto role = message.find("role");
   if (role == message.end() || !role->is_string() ||
       std::find(std::begin(kRoles), std::end(kRoles), role->get_ref<const std::string&>()) == std::end(kRoles)) {
-    return InvalidField(where + ".role", absl::StrCat("'", where, ".role' must be one of system, developer, user, assistant, tool"));
+    return InvalidField(where + ".role",
+                        absl::StrCat("'", where, ".role' must be one of system, developer, user, assistant, tool"));
   }
   return absl::OkStatus();
 }
@@ -78,7 +79,8 @@ absl::Status NormaliseToolCalls(const Json& message, const std::string& where) {
             call["function"].contains("name") && call["function"]["name"].is_string();
   }
   if (!valid) {
-    return InvalidField(field, absl::StrCat("'", field, "' must be an array of objects with 'function': {'name', 'arguments'}"));
+    return InvalidField(
+        field, absl::StrCat("'", field, "' must be an array of objects with 'function': {'name', 'arguments'}"));
   }
   return absl::OkStatus();
 }

@@ -43,7 +43,10 @@ absl::StatusOr<std::vector<int32_t>> CompletionService::Tokenize(const Prompt& p
   const ChatPrompt& chat = std::get<ChatPrompt>(prompt);
   auto spans = template_->Render(chat.messages, chat.tools, chat.options);
   if (!spans.ok()) {
-    return DefaultCode(Annotate(spans.status(), "the chat template refused the messages"), "template_error", "messages");
+    const bool has_template = spans.status().code() != absl::StatusCode::kFailedPrecondition;
+    return DefaultCode(
+        has_template ? Annotate(spans.status(), "the chat template refused the messages") : spans.status(),
+        "template_error", "messages");
   }
   return codec_->Encode(*spans, chat.add_special_tokens);
 }
@@ -67,19 +70,21 @@ absl::StatusOr<std::shared_ptr<Completion>> CompletionService::Submit(Completion
   const int64_t context = engine_->max_model_len();
   const int64_t prompt_tokens = static_cast<int64_t>(tokens.size());
   if (prompt_tokens >= context) {
-    return WithApiCode(
-        absl::InvalidArgumentError(absl::StrCat("the prompt has ", prompt_tokens, " tokens, but the context of this model holds ",
-                                                context, ", of which at least one is for the answer; shorten the prompt")),
-        "context_length_exceeded", std::holds_alternative<ChatPrompt>(request.prompt) ? "messages" : "prompt");
+    return WithApiCode(absl::InvalidArgumentError(absl::StrCat(
+                           "the prompt has ", prompt_tokens, " tokens, but the context of this model holds ", context,
+                           ", of which at least one is for the answer; shorten the prompt")),
+                       "context_length_exceeded",
+                       std::holds_alternative<ChatPrompt>(request.prompt) ? "messages" : "prompt");
   }
   SamplingParams& sampling = request.sampling;
   const int64_t room = context - prompt_tokens;
-  sampling.max_tokens = static_cast<int32_t>(sampling.max_tokens > 0 ? std::min<int64_t>(sampling.max_tokens, room) : room);
+  sampling.max_tokens =
+      static_cast<int32_t>(sampling.max_tokens > 0 ? std::min<int64_t>(sampling.max_tokens, room) : room);
   sampling.min_tokens = std::min(sampling.min_tokens, sampling.max_tokens);
 
   auto completion = std::make_shared<RunningCompletion>(request, static_cast<int32_t>(prompt_tokens),
-                                                        codec_->NewDecoder(request.skip_special_tokens), std::move(sink),
-                                                        engine_, executor_, metrics_);
+                                                        codec_->NewDecoder(request.skip_special_tokens),
+                                                        std::move(sink), engine_, executor_, metrics_);
   metrics_->Queued();
   auto id = engine_->Submit({.request_id = request.request_id, .prompt = std::move(tokens), .sampling = sampling},
                             [completion](const TokenEvent& event) { completion->OnEvent(event); });

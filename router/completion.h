@@ -54,8 +54,8 @@ struct Usage {
 using StopReason = std::variant<std::monostate, std::string, int32_t>;
 
 struct CompletionDelta {
-  std::string text;                // may be empty while text is held back, or at the end
-  std::vector<int32_t> token_ids;  // generated since the last delta
+  std::string text;                                  // may be empty while text is held back, or at the end
+  std::vector<int32_t> token_ids;                    // generated since the last delta
   FinishReason finish_reason = FinishReason::kNone;  // set on the last delta, and only there
   StopReason stop_reason;
   absl::Status error;  // for kError

@@ -13,7 +13,18 @@ metrics::Counter& PromptTokens(metrics::Registry& registry, const char* source) 
 }
 
 metrics::Counter* FinishedTotal(metrics::Registry& registry, const char* reason) {
-  return &registry.AddCounter("tandem_requests_finished_total", "Requests that ended, by reason.", {{"reason", reason}});
+  return &registry.AddCounter("tandem_requests_finished_total", "Requests that ended, by reason.",
+                              {{"reason", reason}});
+}
+
+metrics::Counter& RejectedTotal(metrics::Registry& registry, const std::string& cause) {
+  return registry.AddCounter("tandem_requests_rejected_total", "Requests that were refused, by cause.",
+                             {{"cause", cause}});
+}
+
+metrics::Counter& ErrorsTotal(metrics::Registry& registry, const std::string& code) {
+  return registry.AddCounter("tandem_request_errors_total", "Requests that failed after they were accepted.",
+                             {{"code", code}});
 }
 
 }  // namespace
@@ -46,13 +57,17 @@ CompletionMetrics::CompletionMetrics(metrics::Registry& registry)
                {FinishReason::kLength, FinishedTotal(registry, "length")},
                {FinishReason::kCancelled, FinishedTotal(registry, "cancelled")},
                {FinishReason::kError, FinishedTotal(registry, "error")}};
+  // From the start, so that a rate sees the first of them.
+  for (const char* cause : {"queue_full", "draining", "no_workers", "context_length_exceeded", "invalid_value"}) {
+    RejectedTotal(registry, cause);
+  }
+  for (const char* code : {"no_workers", "timeout", "internal_error"}) {
+    ErrorsTotal(registry, code);
+  }
 }
 
 void CompletionMetrics::Rejected(const absl::Status& status) {
-  registry_
-      .AddCounter("tandem_requests_rejected_total", "Requests that were refused, by cause.",
-                  {{"cause", ToApiError(status).code}})
-      .Increment();
+  RejectedTotal(registry_, ToApiError(status).code).Increment();
 }
 
 void CompletionMetrics::Queued() { waiting_.Increment(); }
@@ -79,10 +94,7 @@ void CompletionMetrics::Finished(const Summary& summary) {
     counter->second->Increment();
   }
   if (!summary.error.ok()) {
-    registry_
-        .AddCounter("tandem_request_errors_total", "Requests that failed after they were accepted.",
-                    {{"code", ToApiError(summary.error).code}})
-        .Increment();
+    ErrorsTotal(registry_, ToApiError(summary.error).code).Increment();
   }
   end_to_end_.Observe(absl::ToDoubleSeconds(summary.total));
   request_prompt_tokens_.Observe(summary.prompt_tokens);

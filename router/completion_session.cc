@@ -63,6 +63,9 @@ void CompletionSession::Start(CompletionService& service, std::vector<Completion
 
 void CompletionSession::OnDelta(size_t index, CompletionDelta delta) {
   absl::MutexLock lock(&mu_);
+  if (over_) {
+    return;
+  }
   if (!started_) {
     early_.push_back({index, std::move(delta)});
     return;
@@ -71,32 +74,37 @@ void CompletionSession::OnDelta(size_t index, CompletionDelta delta) {
 }
 
 void CompletionSession::Handle(size_t index, CompletionDelta& delta) {
-  if (over_) {
+  if (over_) {  // an earlier one of the early deltas ended it
     return;
   }
+  Choice& choice = choices_[index];
+  usage_[index] = delta.usage;
+  if (!stream_.stream) {
+    choice.text += delta.text;
+  } else if (!delta.text.empty()) {
+    WriteEvent(json_.TextChunk(static_cast<int>(index), delta.text), &delta.usage);
+  }
+  if (delta.finish_reason != FinishReason::kNone) {
+    choice.finish_reason = delta.finish_reason;
+    choice.stop_reason = std::move(delta.stop_reason);
+    FinishChoice(index, delta);
+  }
+}
+
+void CompletionSession::FinishChoice(size_t index, const CompletionDelta& delta) {
   if (delta.finish_reason == FinishReason::kError) {
     Fail(delta.error);
     return;
   }
   if (delta.finish_reason == FinishReason::kCancelled) {
-    Fail(WithApiCode(absl::UnavailableError("the request was cancelled because this server is shutting down"), "draining"));
+    Fail(WithApiCode(absl::UnavailableError("the request was cancelled because this server is shutting down"),
+                     "draining"));
     return;
   }
-  Choice& choice = choices_[index];
-  usage_[index] = delta.usage;
-  choice.finish_reason = delta.finish_reason;
-  choice.stop_reason = delta.stop_reason;
-  if (!stream_.stream) {
-    choice.text += delta.text;
-  } else {
-    if (!delta.text.empty()) {
-      WriteEvent(json_.TextChunk(static_cast<int>(index), delta.text), &delta.usage);
-    }
-    if (delta.finish_reason != FinishReason::kNone) {
-      WriteEvent(json_.FinishChunk(static_cast<int>(index), choice), &delta.usage);
-    }
+  if (stream_.stream) {
+    WriteEvent(json_.FinishChunk(static_cast<int>(index), choices_[index]), &delta.usage);
   }
-  if (delta.finish_reason != FinishReason::kNone && --running_ == 0) {
+  if (--running_ == 0) {
     Complete();
   }
 }

@@ -1,5 +1,5 @@
-// One HTTP completion request from submission to its last byte: runs its choices, and writes them as one JSON response or
-// as a stream of server-sent events. A client that goes away, or an error in one choice, cancels the others.
+// One HTTP completion request from submission to its last byte: runs its choices, and writes them as one JSON response
+// or as a stream of server-sent events. A client that goes away, or an error in one choice, cancels the others.
 #pragma once
 
 #include <memory>
@@ -35,6 +35,7 @@ class CompletionSession : public std::enable_shared_from_this<CompletionSession>
 
   void OnDelta(size_t index, CompletionDelta delta);
   void Handle(size_t index, CompletionDelta& delta) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void FinishChoice(size_t index, const CompletionDelta& delta) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Fail(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Complete() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void BeginStream() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

@@ -1,5 +1,5 @@
-// Where the API layer's work runs: parsing, templates, tokenizing and detokenizing happen neither on the engine's thread
-// nor on the threads that serve sockets.
+// Where the API layer's work runs: parsing, templates, tokenizing and detokenizing happen neither on the engine's
+// thread nor on the threads that serve sockets.
 #pragma once
 
 #include <deque>

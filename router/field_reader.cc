@@ -17,8 +17,8 @@ absl::Status InvalidJson(absl::string_view message) {
   return WithApiCode(absl::InvalidArgumentError(absl::StrCat("the body is not valid JSON: ", message)), "invalid_json");
 }
 
-// One look at the brackets and commas before parsing: ordered objects cost quadratic time in their members, and everything
-// that walks a parsed document recurses.
+// One look at the brackets and commas before parsing: ordered objects cost quadratic time in their members, and
+// everything that walks a parsed document recurses.
 absl::Status CheckShape(absl::string_view body) {
   std::vector<size_t> commas;
   bool in_string = false;
@@ -168,7 +168,9 @@ absl::Status FieldReader::TokenIds(absl::string_view name, size_t max_items, int
   std::vector<int32_t> ids;
   ids.reserve(value->size());
   for (const Json& item : *value) {
-    if (!item.is_number_unsigned() || item.get<uint64_t>() >= static_cast<uint64_t>(vocab_size)) return Invalid(name, must);
+    // As unsigned numbers negative ids are too large as well.
+    if (!item.is_number_integer() || item.get<uint64_t>() >= static_cast<uint64_t>(vocab_size))
+      return Invalid(name, must);
     ids.push_back(item.get<int32_t>());
   }
   out = std::move(ids);

@@ -12,8 +12,8 @@
 
 namespace tandem::router {
 
-// Parses a request body. Guards against what would be costly further on: nesting deeper than 128, objects with more than
-// 1024 members. Errors: INVALID_ARGUMENT with code invalid_json (also for bad UTF-8 and lone surrogates).
+// Parses a request body. Guards against what would be costly further on: nesting deeper than 128, objects with more
+// than 1024 members. Errors: INVALID_ARGUMENT with code invalid_json (also for bad UTF-8 and lone surrogates).
 absl::StatusOr<Json> ParseJsonObject(absl::string_view body);
 
 struct IntRange {

@@ -1,15 +1,13 @@
 #include "router/http_api.h"
 
-#include <openssl/crypto.h>
-
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "router/api_error.h"
+#include "router/api_keys.h"
 #include "router/completion_session.h"
 #include "router/field_reader.h"
 #include "router/response_json.h"
@@ -38,13 +36,30 @@ Response RenderHttpError(int status, absl::string_view message) {
   error.message = std::string(message);
   error.type = status >= 500 ? "server_error" : "invalid_request_error";
   switch (status) {
-    case 404: error.type = "not_found_error"; error.code = "not_found"; break;
-    case 405: error.code = "method_not_allowed"; break;
-    case 408: error.code = "request_timeout"; break;
-    case 413: error.code = "request_too_large"; break;
-    case 431: error.code = "headers_too_large"; break;
-    case 503: error.type = "service_unavailable"; error.code = "too_many_connections"; error.retry_after_seconds = 1; break;
-    default: error.code = status >= 500 ? "internal_error" : "invalid_http"; break;
+    case 404:
+      error.type = "not_found_error";
+      error.code = "not_found";
+      break;
+    case 405:
+      error.code = "method_not_allowed";
+      break;
+    case 408:
+      error.code = "request_timeout";
+      break;
+    case 413:
+      error.code = "request_too_large";
+      break;
+    case 431:
+      error.code = "headers_too_large";
+      break;
+    case 503:
+      error.type = "service_unavailable";
+      error.code = "too_many_connections";
+      error.retry_after_seconds = 1;
+      break;
+    default:
+      error.code = status >= 500 ? "internal_error" : "invalid_http";
+      break;
   }
   Response response = {.status = status, .body = ErrorJson(error), .headers = {}};
   if (error.retry_after_seconds.has_value()) {
@@ -73,7 +88,10 @@ const char* MethodLabel(absl::string_view method) {
 }  // namespace
 
 HttpApi::HttpApi(HttpApiOptions options, CompletionService* service, metrics::Registry* registry)
-    : options_(std::move(options)), service_(service), registry_(registry), created_(absl::ToUnixSeconds(absl::Now())) {}
+    : options_(std::move(options)),
+      service_(service),
+      registry_(registry),
+      created_(absl::ToUnixSeconds(absl::Now())) {}
 
 http::Handler HttpApi::OnExecutor(Method method) {
   return [this, method](Request request, Writer writer) {
@@ -84,7 +102,8 @@ http::Handler HttpApi::OnExecutor(Method method) {
 
 void HttpApi::Register(http::Router& router) {
   const auto add = [&router](const char* method, const char* pattern, std::function<Response(const Request&)> answer) {
-    router.Add(method, pattern, [answer = std::move(answer)](Request request, Writer writer) { writer->Send(answer(request)); });
+    router.Add(method, pattern,
+               [answer = std::move(answer)](Request request, Writer writer) { writer->Send(answer(request)); });
   };
   router.SetErrorRenderer(RenderHttpError);
   router.SetFilter([this](const Request& request) { return Filter(request); });
@@ -123,24 +142,13 @@ std::optional<Response> HttpApi::Filter(const Request& request) const {
     }
     return response;
   }
-  if (!IsPublic(request.path) && !IsAuthorised(request)) {
+  if (!IsPublic(request.path) && !IsAuthorised(options_.api_keys, request.Header("Authorization"))) {
     Response response =
         ErrorResponse(absl::UnauthenticatedError("a valid API key is needed: send 'Authorization: Bearer KEY'"));
     response.headers.emplace_back("WWW-Authenticate", "Bearer");
     return response;
   }
   return std::nullopt;
-}
-
-bool HttpApi::IsAuthorised(const Request& request) const {
-  absl::string_view given = request.Header("Authorization");
-  const bool bearer = absl::StartsWithIgnoreCase(given, "Bearer ");
-  given.remove_prefix(bearer ? 7 : 0);
-  bool found = options_.api_keys.empty();
-  for (const std::string& key : options_.api_keys) {  // all of them, in constant time each
-    found |= bearer && key.size() == given.size() && CRYPTO_memcmp(key.data(), given.data(), key.size()) == 0;
-  }
-  return found;
 }
 
 void HttpApi::OnFinished(const http::RequestSummary& summary) {
@@ -200,10 +208,13 @@ Response HttpApi::TokenizeResponse(const std::string& body) const {
   if (!tokens.ok()) {
     return ErrorResponse(tokens.status());
   }
-  return JsonResponse({{"count", tokens->size()}, {"max_model_len", options_.context.max_model_len}, {"tokens", *tokens}});
+  return JsonResponse(
+      {{"count", tokens->size()}, {"max_model_len", options_.context.max_model_len}, {"tokens", *tokens}});
 }
 
-void HttpApi::Detokenize(const Request& request, const Writer& writer) { writer->Send(DetokenizeResponse(request.body)); }
+void HttpApi::Detokenize(const Request& request, const Writer& writer) {
+  writer->Send(DetokenizeResponse(request.body));
+}
 
 Response HttpApi::DetokenizeResponse(const std::string& body) const {
   std::vector<int32_t> tokens;

@@ -1,4 +1,5 @@
-// The OpenAI-compatible HTTP API: routes, authorisation and answers. Completions themselves are made by CompletionService.
+// The OpenAI-compatible HTTP API: routes, authorisation and answers. Completions themselves are made by
+// CompletionService.
 //
 // GET  /health /ping /v1/health /health/live /health/ready /version /metrics /v1/models /v1/models/{id}
 // POST /v1/chat/completions /v1/completions /tokenize /detokenize
@@ -43,7 +44,6 @@ class HttpApi {
   http::Handler OnExecutor(Method method);
 
   std::optional<http::Response> Filter(const http::Request& request) const;
-  bool IsAuthorised(const http::Request& request) const;
   void OnFinished(const http::RequestSummary& summary);
 
   void ChatCompletions(const http::Request& request, const Writer& writer);

@@ -57,9 +57,10 @@ constexpr Unsupported kUnsupported[] = {
 };
 
 // Known to clients, without meaning here.
-constexpr const char* kIgnored[] = {"user",          "metadata",          "store",           "service_tier",
-                                    "safety_identifier", "prompt_cache_key", "verbosity",    "modalities",
-                                    "parallel_tool_calls", "priority",      "session_id",    "cache_salt",
+constexpr const char* kIgnored[] = {"user",         "metadata",          "store",
+                                    "service_tier", "safety_identifier", "prompt_cache_key",
+                                    "verbosity",    "modalities",        "parallel_tool_calls",
+                                    "priority",     "session_id",        "cache_salt",
                                     "request_id"};
 
 absl::Status CheckUnsupported(FieldReader& fields) {
@@ -68,13 +69,15 @@ absl::Status CheckUnsupported(FieldReader& fields) {
     if (value == nullptr) continue;
     const Json neutral = Json::parse(field.neutral);
     if (std::find(neutral.begin(), neutral.end(), *value) == neutral.end()) {
-      return WithApiCode(absl::UnimplementedError(absl::StrCat("'", field.name, "' is not supported by this server yet; leave it out")),
+      return WithApiCode(absl::UnimplementedError(
+                             absl::StrCat("'", field.name, "' is not supported by this server yet; leave it out")),
                          "unsupported_parameter", field.name);
     }
   }
   for (const char* name : {"chat_template", "documents"}) {
     if (fields.Find(name) != nullptr) {
-      return WithApiCode(absl::PermissionDeniedError(absl::StrCat("'", name, "' is not allowed on this server")), "forbidden_parameter", name);
+      return WithApiCode(absl::PermissionDeniedError(absl::StrCat("'", name, "' is not allowed on this server")),
+                         "forbidden_parameter", name);
     }
   }
   for (const char* name : kIgnored) {
@@ -142,7 +145,8 @@ absl::Status ReadStream(FieldReader& fields, StreamOptions& out) {
 }
 
 // What chat and text requests share. Fills everything but the prompts; `shared` is the model for each completion.
-absl::Status ReadCommon(FieldReader& fields, const RequestContext& context, ApiRequest& request, CompletionRequest& shared) {
+absl::Status ReadCommon(FieldReader& fields, const RequestContext& context, ApiRequest& request,
+                        CompletionRequest& shared) {
   std::string model;
   RETURN_IF_ERROR(fields.String("model", model));
   ASSIGN_OR_RETURN(request.model, ResolveModel(model, context));
@@ -206,7 +210,8 @@ absl::StatusOr<std::vector<Prompt>> ReadTextPrompts(FieldReader& fields, const R
   const bool is_list = value->is_array() && !value->empty() && !value->front().is_number();
   const Json list = is_list ? *value : Json::array({*value});
   if (list.size() > kMaxPrompts) {
-    return InvalidField("prompt", absl::StrCat("'prompt' must have at most ", kMaxPrompts, " entries, not ", list.size()));
+    return InvalidField("prompt",
+                        absl::StrCat("'prompt' must have at most ", kMaxPrompts, " entries, not ", list.size()));
   }
   std::vector<Prompt> prompts;
   for (const Json& item : list) {
@@ -229,9 +234,10 @@ absl::StatusOr<std::string> ResolveModel(absl::string_view model, const RequestC
     return context.model_names.front();
   }
   if (std::find(context.model_names.begin(), context.model_names.end(), model) == context.model_names.end()) {
-    return WithApiCode(absl::NotFoundError(absl::StrCat("the model '", model.substr(0, 200), "' does not exist; this server has '",
-                                                        context.model_names.front(), "'")),
-                       "model_not_found", "model");
+    return WithApiCode(
+        absl::NotFoundError(absl::StrCat("the model '", model.substr(0, 200), "' does not exist; this server has '",
+                                         context.model_names.front(), "'")),
+        "model_not_found", "model");
   }
   return std::string(model);
 }

@@ -41,8 +41,8 @@ struct ApiRequest {
   std::vector<std::string> ignored;  // unknown fields
 };
 
-// Errors: INVALID_ARGUMENT naming the field, NOT_FOUND (model), UNIMPLEMENTED for fields that would change the answer but are
-// not supported, PERMISSION_DENIED for a chat template of the client's own.
+// Errors: INVALID_ARGUMENT naming the field, NOT_FOUND (model), UNIMPLEMENTED for fields that would change the answer
+// but are not supported, PERMISSION_DENIED for a chat template of the client's own.
 absl::StatusOr<ApiRequest> ParseChatRequest(const Json& json, const RequestContext& context);
 absl::StatusOr<ApiRequest> ParseTextRequest(const Json& json, const RequestContext& context);
 

@@ -47,8 +47,11 @@ ResponseJson::ResponseJson(ResponseKind kind, absl::string_view id, std::string 
       created_(created) {}
 
 Json ResponseJson::Envelope(bool chunk) const {
-  const char* object = kind_ == ResponseKind::kText ? "text_completion" : chunk ? "chat.completion.chunk" : "chat.completion";
-  return {{"id", id_}, {"object", object}, {"created", created_}, {"model", model_}, {"system_fingerprint", kFingerprint}};
+  const char* object = kind_ == ResponseKind::kText ? "text_completion"
+                       : chunk                      ? "chat.completion.chunk"
+                                                    : "chat.completion";
+  return {
+      {"id", id_}, {"object", object}, {"created", created_}, {"model", model_}, {"system_fingerprint", kFingerprint}};
 }
 
 Json ResponseJson::Whole(const std::vector<Choice>& choices, const Usage& usage) const {

@@ -12,12 +12,13 @@
 
 namespace tandem::router {
 
-// The engine's thread only puts events into a mailbox; one task at a time on the executor takes all that are there, turns
-// them into one delta and hands it to the sink.
+// The engine's thread only puts events into a mailbox; one task at a time on the executor takes all that are there,
+// turns them into one delta and hands it to the sink.
 class RunningCompletion final : public Completion, public std::enable_shared_from_this<RunningCompletion> {
  public:
-  RunningCompletion(const CompletionRequest& request, int32_t prompt_tokens, std::unique_ptr<IncrementalDecoder> decoder,
-                    CompletionSink sink, TokenEngine* engine, Executor* executor, CompletionMetrics* metrics);
+  RunningCompletion(const CompletionRequest& request, int32_t prompt_tokens,
+                    std::unique_ptr<IncrementalDecoder> decoder, CompletionSink sink, TokenEngine* engine,
+                    Executor* executor, CompletionMetrics* metrics);
 
   // Engine thread.
   void OnEvent(const TokenEvent& event);
@@ -54,7 +55,7 @@ class RunningCompletion final : public Completion, public std::enable_shared_fro
   absl::Mutex mu_;
   std::vector<Arrival> mailbox_ ABSL_GUARDED_BY(mu_);
   bool scheduled_ ABSL_GUARDED_BY(mu_) = false;
-  bool cancelled_ ABSL_GUARDED_BY(mu_) = false;       // the sink wants no more
+  bool cancelled_ ABSL_GUARDED_BY(mu_) = false;  // the sink wants no more
   bool engine_cancelled_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<uint64_t> engine_id_ ABSL_GUARDED_BY(mu_);
 

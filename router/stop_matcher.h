@@ -1,8 +1,8 @@
 // Finds stop strings in a text that arrives piece by piece.
 //
 // Algorithm: one Knuth-Morris-Pratt automaton for each stop string, so that every byte costs O(number of stop strings)
-// amortised, and the result does not depend on how the text was cut into pieces: the match that ends first wins; of those
-// that end together, the longest.
+// amortised, and the result does not depend on how the text was cut into pieces: the match that ends first wins; of
+// those that end together, the longest.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@ class StopMatcher {
   // `stops` must not be empty strings. With `include_match` the matched text stays in the output.
   StopMatcher(std::vector<std::string> stops, bool include_match);
 
-  // Returns the text that is now certain not to belong to a stop string. After a match: what stood before it, then nothing.
+  // Returns the text that is now certain not to belong to a stop string. After a match: what stood before it, then
+  // nothing.
   std::string Push(absl::string_view text);
 
   // What was held back; at the end of a text without a match.

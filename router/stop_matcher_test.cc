@@ -89,8 +89,8 @@ TEST(StopMatcherTest, DoesNotDependOnThePieces) {
       at += n;
     }
     StopMatcher matcher(stops, false);
-    ASSERT_EQ(Feed(matcher, pieces), expected) << "seed " << seed << " text " << text << " stops " << stops[0] << ","
-                                              << stops[1] << "," << stops[2];
+    ASSERT_EQ(Feed(matcher, pieces), expected)
+        << "seed " << seed << " text " << text << " stops " << stops[0] << "," << stops[1] << "," << stops[2];
   }
 }
 

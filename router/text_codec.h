@@ -3,10 +3,9 @@
 
 #include <cstdint>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -16,7 +15,8 @@ namespace tandem::router {
 
 using Json = nlohmann::ordered_json;
 
-// A piece of a prompt. Text that users wrote has `parse_special` false: special tokens spelled out in it stay plain text.
+// A piece of a prompt. Text that users wrote has `parse_special` false: special tokens spelled out in it stay plain
+// text.
 struct PromptSpan {
   std::string text;
   bool parse_special = true;
@@ -53,8 +53,8 @@ struct PromptOptions {
 class PromptTemplate {
  public:
   virtual ~PromptTemplate() = default;
-  // `messages` and `tools` as in the request (`tools` may be null). Errors: INVALID_ARGUMENT with the template's message,
-  // FAILED_PRECONDITION when the model has no template.
+  // `messages` and `tools` as in the request (`tools` may be null). Errors: INVALID_ARGUMENT with the template's
+  // message, FAILED_PRECONDITION when the model has no template.
   virtual absl::StatusOr<std::vector<PromptSpan>> Render(const Json& messages, const Json& tools,
                                                          const PromptOptions& options) const = 0;
 };

@@ -21,7 +21,8 @@ python=.venv/bin/python
 export TANDEM_BUILD_DIR=$PWD/$build TANDEM_BIN=$PWD/$build/tandem
 export ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1
 export UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1
-export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:suppressions=$PWD/tests/house/tsan.supp
+TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:ignore_noninstrumented_modules=1
+export TSAN_OPTIONS+=:suppressions=$PWD/tests/house/tsan.supp
 
 passed=0 failed=0 skipped=0 summary=
 
@@ -84,7 +85,7 @@ section python python_packages || finish
 section e2e pytest_suite e2e tests/e2e
 if [ "$preset" = release ] || [ "$preset" = debug ]; then
   section clients client_tests
-  section tokenizer "$python" tests/tokenizer/compare.py
-  section templates "$python" tests/chat_templates/compare.py
+  section tokenizer "$python" tests/tokenizer/compare.py --tool "$build/tests/tokenizer/tokenizer_tool"
+  section templates "$python" tests/chat_templates/compare.py "$build/tests/chat_templates/tests_render_jobs"
 fi
 finish

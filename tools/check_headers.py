@@ -15,36 +15,37 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("base", "compute", "model", "transport", "scheduler", "router", "expert_worker", "cli")
-DROPPED_WITH_VALUE = ("-o", "-c", "-include", "-MF", "-MT", "-MQ")
-KEPT_PREFIXES = ("-I", "-D", "-std", "-f", "-W", "-m", "-pthread")
+KEPT_PREFIXES = ("-D", "-std", "-f", "-W", "-m", "-pthread")
+DROPPED = ("-Winvalid-pch", "-fpch-preprocess")
 
 
-def flags_by_folder(build):
-    """Folder -> compiler and flags of one source in it."""
-    result = {}
+def split_command(command):
+    """(compiler, flags, include paths) of a command line; outputs and the precompiled header are left out."""
+    words = shlex.split(command)
+    compiler = next(i for i, word in enumerate(words) if word.endswith(("c++", "g++", "clang++")))
+    flags, paths = [], []
+    for word, value in zip(words[compiler + 1:], words[compiler + 2:] + [""]):
+        if word == "-isystem":
+            paths.append((word, value))
+        elif word.startswith("-I"):
+            paths.append((word,))
+        elif word.startswith(KEPT_PREFIXES) and word not in DROPPED:
+            flags.append(word)
+    return words[compiler], flags, paths
+
+
+def commands_by_folder(build):
+    """Folder -> compiler and flags of one of its sources, with the include paths of all of them."""
+    commands, paths_by_folder = {}, {}
     for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
         source = Path(entry["file"])
-        if not source.is_relative_to(ROOT) or source.is_relative_to(build):
-            continue
-        words = shlex.split(entry["command"])
-        compiler = next(i for i, word in enumerate(words) if word.endswith(("c++", "g++", "clang++")))
-        flags, skip = [], False
-        for i, word in enumerate(words[compiler + 1:], start=compiler + 1):
-            if skip:
-                skip = False
-            elif word in DROPPED_WITH_VALUE:
-                skip = True
-            elif word == "-isystem":
-                flags += [word, words[i + 1]]
-                skip = True
-            elif word.startswith(KEPT_PREFIXES) and word not in ("-Winvalid-pch", "-fpch-preprocess"):
-                flags.append(word)
-        # The longest command of a folder has the most include paths: it suits all of its headers.
-        folder = source.parent.relative_to(ROOT)
-        known = result.get(folder)
-        if known is None or len(flags) > len(known) - 1:
-            result[folder] = [words[compiler], *flags]
-    return result
+        if source.is_relative_to(ROOT) and not source.is_relative_to(build):
+            folder = source.parent.relative_to(ROOT)
+            compiler, flags, paths = split_command(entry["command"])
+            commands.setdefault(folder, [compiler, *flags])
+            paths_by_folder.setdefault(folder, {}).update(dict.fromkeys(paths))
+    return {folder: command + [word for path in paths_by_folder[folder] for word in path]
+            for folder, command in commands.items()}
 
 
 def compile_header(header, command):
@@ -58,13 +59,13 @@ def main():
     if len(sys.argv) != 2:
         print(__doc__, file=sys.stderr)
         return 2
-    flags = flags_by_folder(Path(sys.argv[1]).resolve())
+    commands = commands_by_folder(Path(sys.argv[1]).resolve())
     jobs = []
     for folder in FOLDERS:
         for header in sorted((ROOT / folder).rglob("*.h")):
-            place = next((p for p in header.relative_to(ROOT).parents if p in flags), None)
-            if place is not None and not header.name.endswith("_inl.h"):
-                jobs.append((header, flags[place]))
+            folder = next((p for p in header.relative_to(ROOT).parents if p in commands), None)
+            if folder is not None and not header.name.endswith("_inl.h"):
+                jobs.append((header, commands[folder]))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         results = list(pool.map(lambda job: compile_header(*job), jobs))
     failures = [(header, text) for (header, _), (status, text) in zip(jobs, results) if status != 0]

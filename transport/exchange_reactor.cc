@@ -155,6 +155,10 @@ void ExchangeReactor::MaybeFinish() {
 
 void ExchangeReactor::OnDone() {
   streams_->Remove(this);
+  {
+    // All callbacks have returned. Whoever of them was last let go of this lock; after it, nothing of theirs is left.
+    absl::MutexLock lock(&mutex_);
+  }
   delete this;
 }
 

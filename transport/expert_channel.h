@@ -62,8 +62,8 @@ class ExpertHandler {
 
   // Computes a frame that passes ValidateDispatch (channels see to it). `done` is called exactly once, on any thread,
   // possibly before Handle returns.
-  // Errors: INVALID_ARGUMENT for another dtype or hidden size than the model's, NOT_FOUND for an expert that is not held,
-  // RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, UNAVAILABLE while draining.
+  // Errors: INVALID_ARGUMENT for another dtype or hidden size than the model's, NOT_FOUND for an expert that is not
+  // held, RESOURCE_EXHAUSTED when the queue is full, DEADLINE_EXCEEDED, UNAVAILABLE while draining.
   virtual void Handle(DispatchFrame frame, CombineCallback done) = 0;
 };
 

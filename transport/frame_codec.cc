@@ -75,24 +75,24 @@ absl::Status Decode(const grpc::ByteBuffer& message, Header* header, FrameBuffer
   {
     grpc::ProtoBufferReader stream(&bytes);
     CodedInputStream in(&stream);
-    while (const uint32_t tag = in.ReadTag()) {
-      if (tag == kPayloadTag) {
-        if (!in.ReadVarint32(&payload_size) || in.CurrentPosition() + uint64_t{payload_size} != length) {
-          return absl::InvalidArgumentError("payload does not end the message");
-        }
-        *payload = FrameBuffer(payload_size);
-        if (!in.ReadRaw(payload->mutable_bytes().data(), static_cast<int>(payload_size))) {
-          return absl::InvalidArgumentError("truncated payload");
-        }
-        break;
-      }
+    uint32_t tag = 0;
+    while ((tag = in.ReadTag()) != 0 && tag != kPayloadTag) {
       if (!SkipField(in, tag)) {
         return absl::InvalidArgumentError("not a protobuf message");
       }
       header_size = in.CurrentPosition();
     }
-    if (in.CurrentPosition() != static_cast<int>(length)) {
+    if (tag == 0 && !in.ConsumedEntireMessage()) {
       return absl::InvalidArgumentError("not a protobuf message");
+    }
+    if (tag == kPayloadTag) {
+      if (!in.ReadVarint32(&payload_size) || in.CurrentPosition() + uint64_t{payload_size} != length) {
+        return absl::InvalidArgumentError("payload does not end the message");
+      }
+      *payload = FrameBuffer(payload_size);
+      if (!in.ReadRaw(payload->mutable_bytes().data(), static_cast<int>(payload_size))) {
+        return absl::InvalidArgumentError("truncated payload");
+      }
     }
   }
   grpc::ProtoBufferReader stream(&bytes);
@@ -187,6 +187,9 @@ DecodedCombine DecodeCombine(const grpc::ByteBuffer& message) {
   const absl::Status status = Decode(message, &header, &frame.outputs);
   if (!status.ok()) {
     return {.result = absl::InternalError(absl::StrCat("broken combine frame: ", status.message()))};
+  }
+  if (header.frame_id() == 0) {
+    return {.frame_id = 0, .result = absl::InternalError("broken combine frame: frame_id is missing")};
   }
   if (header.status_code() != 0) {
     return {.frame_id = header.frame_id(), .result = StatusFromWire(header.status_code(), header.status_message())};

@@ -69,7 +69,7 @@ class GrpcChannel final : public ExpertChannel {
     ToProto(router, request.mutable_identity());
     proto::HandshakeResponse response;
     grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(deadline));
+    context.set_deadline(ToGrpcDeadline(deadline));
     RETURN_IF_ERROR(Named(FromGrpc(proto::ExpertService::NewStub(connection)->Handshake(&context, request, &response)),
                           "handshake"));
     RETURN_IF_ERROR(Named(CheckProtocolVersion(kProtocolVersion, response.protocol_version()), "handshake"));
@@ -88,7 +88,7 @@ class GrpcChannel final : public ExpertChannel {
     }
     proto::LoadExpertsResponse response;
     grpc::ClientContext context;
-    context.set_deadline(absl::ToChronoTime(deadline));
+    context.set_deadline(ToGrpcDeadline(deadline));
     return Named(
         FromGrpc(proto::ExpertService::NewStub(CurrentConnection())->LoadExperts(&context, request, &response)),
         "load experts");

@@ -138,7 +138,7 @@ class Server final : public GrpcExpertServer {
     std::call_once(shutdown_, [&] {
       SetServing(false);
       streams_.Drain();
-      server_->Shutdown(absl::ToChronoTime(deadline));
+      server_->Shutdown(ToGrpcDeadline(deadline));
       server_->Wait();
     });
   }

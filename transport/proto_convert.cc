@@ -1,5 +1,7 @@
 #include "transport/proto_convert.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 
@@ -74,6 +76,10 @@ absl::StatusOr<WorkerInfo> FromProto(const proto::WorkerInfo& info) {
 absl::Status StatusFromWire(int code, const std::string& message) {
   const bool known = code > 0 && code <= static_cast<int>(absl::StatusCode::kUnauthenticated);
   return absl::Status(known ? static_cast<absl::StatusCode>(code) : absl::StatusCode::kUnknown, message);
+}
+
+std::chrono::system_clock::time_point ToGrpcDeadline(absl::Time deadline) {
+  return absl::ToChronoTime(std::max(deadline, absl::UnixEpoch()));
 }
 
 grpc::Status ToGrpc(const absl::Status& status) {

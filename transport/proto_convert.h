@@ -4,11 +4,13 @@
 
 #include <grpcpp/support/status.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "tandem/expert/v1/expert_service.pb.h"
 #include "transport/expert_channel.h"
 
@@ -28,6 +30,9 @@ absl::StatusOr<WorkerInfo> FromProto(const proto::WorkerInfo& info);
 
 // Both enumerations number the canonical codes alike; unknown numbers become UNKNOWN. Never OK.
 absl::Status StatusFromWire(int code, const std::string& message);
+
+// For gRPC, which takes times before 1970, absl::InfinitePast() among them, as "no deadline".
+std::chrono::system_clock::time_point ToGrpcDeadline(absl::Time deadline);
 
 grpc::Status ToGrpc(const absl::Status& status);
 absl::Status FromGrpc(const grpc::Status& status);

@@ -1,16 +1,12 @@
 #include "base/http/connection.h"
 
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/field.hpp>
-#include <boost/beast/http/status.hpp>
 #include <utility>
 
-#include "absl/random/random.h"
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "base/http/wire.h"
 
 namespace tandem::http {
 namespace {
@@ -23,67 +19,8 @@ constexpr size_t kReadBytes = 4 << 10;
 constexpr size_t kBodyReadBytes = 64 << 10;
 constexpr size_t kMaxPipelinedBytes = 64 << 10;
 constexpr size_t kMaxLingerBytes = 64 << 20;
-constexpr std::chrono::seconds kLingerTime(5);
-constexpr size_t kMaxRequestIdBytes = 128;
 
-steady_clock::time_point After(absl::Duration duration) {
-  if (duration >= absl::Hours(24 * 365)) {
-    return steady_clock::time_point::max();
-  }
-  return steady_clock::now() + absl::ToChronoNanoseconds(duration);
-}
-
-// Keeps the client's id when it is safe to log and to send back.
-std::string RequestId(absl::string_view given) {
-  bool usable = !given.empty() && given.size() <= kMaxRequestIdBytes;
-  for (char c : given) {
-    usable = usable && c > ' ' && c < 0x7f;
-  }
-  if (usable) {
-    return std::string(given);
-  }
-  thread_local absl::BitGen random;
-  return absl::StrFormat("%016x%016x", absl::Uniform<uint64_t>(random), absl::Uniform<uint64_t>(random));
-}
-
-std::string ToString(boost::beast::string_view text) { return std::string(text.data(), text.size()); }
-
-Request MakeRequest(bhttp::request<bhttp::string_body>& message) {
-  Request request;
-  request.method = ToString(message.method_string());
-  std::string target = ToString(message.target());
-  const size_t question = target.find('?');
-  if (question != std::string::npos) {
-    request.query = target.substr(question + 1);
-  }
-  request.path = target.substr(0, question);
-  for (const auto& field : message.base()) {
-    request.headers.emplace_back(ToString(field.name_string()), ToString(field.value()));
-  }
-  request.body = std::move(message.body());
-  request.id = RequestId(request.Header("X-Request-Id"));
-  return request;
-}
-
-// Header text must not smuggle in further headers.
-void AppendHeader(std::string& out, absl::string_view name, absl::string_view value) {
-  absl::StrAppend(&out, name, ": ");
-  for (char c : value) {
-    out.push_back(c == '\r' || c == '\n' || c == '\0' ? ' ' : c);
-  }
-  out += "\r\n";
-}
-
-// Status and advice for what Beast's parser refuses.
-std::pair<int, std::string> Explain(boost::system::error_code error, const ServerOptions& options) {
-  if (error == bhttp::error::body_limit) {
-    return {413, absl::StrCat("the request body is larger than ", options.max_body_bytes, " bytes")};
-  }
-  if (error == bhttp::error::header_limit) {
-    return {431, absl::StrCat("the request headers are larger than ", options.max_header_bytes, " bytes")};
-  }
-  return {400, absl::StrCat("malformed HTTP request: ", error.message())};
-}
+absl::string_view Text(boost::beast::string_view text) { return {text.data(), text.size()}; }
 
 }  // namespace
 
@@ -132,8 +69,6 @@ void Connection::Abort() {
   asio::post(socket_.get_executor(), [self = shared_from_this()] { self->Close(); });
 }
 
-// ---- Input ----
-
 void Connection::Read() {
   const bool full = state_ == State::kAnswering && buffer_.size() >= kMaxPipelinedBytes;
   if (reading_ || full || state_ == State::kClosed) {
@@ -141,10 +76,9 @@ void Connection::Read() {
   }
   reading_ = true;
   const bool body = state_ == State::kReading && parser_.has_value() && parser_->is_header_done();
-  socket_.async_read_some(buffer_.prepare(body ? kBodyReadBytes : kReadBytes),
-                          [self = shared_from_this()](boost::system::error_code error, size_t bytes) {
-                            self->OnRead(error, bytes);
-                          });
+  socket_.async_read_some(
+      buffer_.prepare(body ? kBodyReadBytes : kReadBytes),
+      [self = shared_from_this()](boost::system::error_code error, size_t bytes) { self->OnRead(error, bytes); });
 }
 
 void Connection::OnRead(boost::system::error_code error, size_t bytes) {
@@ -217,7 +151,7 @@ void Connection::OnParseError(boost::system::error_code error) {
 
 void Connection::SendContinueIfAsked() {
   if (continue_sent_ || parser_->is_done() || parser_->get().version() < 11 ||
-      !absl::EqualsIgnoreCase(ToString(parser_->get()[bhttp::field::expect]), "100-continue")) {
+      !absl::EqualsIgnoreCase(Text(parser_->get()[bhttp::field::expect]), "100-continue")) {
     return;
   }
   continue_sent_ = true;
@@ -254,182 +188,6 @@ void Connection::HandleRequest() {
   Read();
 }
 
-// ---- Output ----
-
-void Connection::Pump() {
-  if (exchange_ == nullptr || state_ != State::kAnswering || response_done_) {
-    return;
-  }
-  PendingOutput output = exchange_->Take();
-  if (output.broken) {
-    Close();
-    return;
-  }
-  if (output.dropped) {
-    output.response = std::make_unique<Response>(context_->router.Error(500, "the request was dropped without an answer"));
-  }
-  if (output.response != nullptr) {
-    AppendResponse(*output.response);
-    response_done_ = true;
-  }
-  if (output.head != nullptr) {
-    AppendStreamHead(*output.head);
-  }
-  if (!output.data.empty()) {
-    AppendData(output.data);
-    out_payload_ += output.data.size();
-  }
-  if (output.end) {
-    out_ += http_1_0_ ? "" : "0\r\n\r\n";
-    response_done_ = true;
-  }
-  if (response_done_ && out_.empty() && !writing_) {  // an HTTP/1.0 stream whose end has no bytes
-    FinishResponse();
-  } else {
-    Flush();
-  }
-}
-
-void Connection::AppendHead(int status, absl::string_view content_type, const Headers& headers,
-                            std::optional<size_t> length) {
-  status_ = status;
-  keep_alive_ = keep_alive_ && !draining_ && !(http_1_0_ && !length.has_value());
-  absl::StrAppend(&out_, "HTTP/1.1 ", status, " ",
-                  ToString(bhttp::obsolete_reason(static_cast<bhttp::status>(status))), "\r\n");
-  AppendHeader(out_, "Date", absl::FormatTime("%a, %d %b %Y %H:%M:%S GMT", absl::Now(), absl::UTCTimeZone()));
-  if (!content_type.empty()) {
-    AppendHeader(out_, "Content-Type", content_type);
-  }
-  if (length.has_value()) {
-    AppendHeader(out_, "Content-Length", absl::StrCat(*length));
-  } else if (!http_1_0_) {
-    AppendHeader(out_, "Transfer-Encoding", "chunked");
-  }
-  AppendHeader(out_, "Connection", keep_alive_ ? "keep-alive" : "close");
-  if (!summary_.id.empty()) {
-    AppendHeader(out_, "X-Request-Id", summary_.id);
-  }
-  for (const Headers* list : {&context_->options.common_headers, &headers}) {
-    for (const auto& [name, value] : *list) {
-      AppendHeader(out_, name, value);
-    }
-  }
-  out_ += "\r\n";
-}
-
-void Connection::AppendResponse(const Response& response) {
-  const bool bodiless = response.status == 204 || response.status == 304;
-  AppendHead(response.status, bodiless ? "" : response.content_type, response.headers,
-             bodiless ? 0 : response.body.size());
-  if (!bodiless && summary_.method != "HEAD") {
-    out_ += response.body;
-  }
-}
-
-void Connection::AppendStreamHead(const StreamHead& head) {
-  AppendHead(head.status, head.content_type, head.headers, std::nullopt);
-  streaming_ = true;
-  ping_ = head.ping;
-  ping_interval_ = head.ping_interval >= absl::Hours(1000) ? std::chrono::nanoseconds::max()
-                                                            : absl::ToChronoNanoseconds(head.ping_interval);
-}
-
-void Connection::AppendData(absl::string_view data) {
-  if (http_1_0_) {
-    absl::StrAppend(&out_, data);
-  } else {
-    absl::StrAppend(&out_, absl::Hex(data.size()), "\r\n", data, "\r\n");
-  }
-}
-
-void Connection::Flush() {
-  if (writing_ || out_.empty() || state_ == State::kClosed) {
-    return;
-  }
-  writing_ = true;
-  in_flight_.swap(out_);
-  in_flight_payload_ = std::exchange(out_payload_, 0);
-  write_deadline_ = After(context_->options.write_timeout);
-  ping_deadline_ = TimePoint::max();
-  ArmTimer();
-  asio::async_write(socket_, asio::buffer(in_flight_),
-                    [self = shared_from_this()](boost::system::error_code error, size_t bytes) {
-                      self->OnWritten(error, bytes);
-                    });
-}
-
-void Connection::OnWritten(boost::system::error_code error, size_t bytes) {
-  writing_ = false;
-  write_deadline_ = TimePoint::max();
-  bytes_sent_ += bytes;
-  if (state_ == State::kClosed) {
-    return;
-  }
-  if (error) {
-    Close();
-    return;
-  }
-  in_flight_.clear();
-  if (in_flight_.capacity() > kBodyReadBytes) {
-    in_flight_.shrink_to_fit();
-  }
-  if (exchange_ != nullptr) {
-    exchange_->Sent(std::exchange(in_flight_payload_, 0));
-  }
-  if (!out_.empty()) {
-    Flush();
-  } else if (response_done_) {
-    FinishResponse();
-  } else if (streaming_ && ping_interval_ != std::chrono::nanoseconds::max()) {
-    ping_deadline_ = steady_clock::now() + ping_interval_;
-    ArmTimer();
-  }
-}
-
-void Connection::FinishResponse() {
-  response_done_ = streaming_ = false;
-  if (exchange_ != nullptr) {
-    exchange_->Close(/*client_gone=*/false);
-    exchange_ = nullptr;
-    Report(status_);
-  }
-  if (!keep_alive_ || draining_) {
-    Linger();
-    return;
-  }
-  state_ = State::kReading;
-  read_deadline_ = After(context_->options.idle_timeout);
-  Parse();
-}
-
-void Connection::Reject(int status, absl::string_view message) {
-  keep_alive_ = false;
-  streaming_ = false;
-  read_deadline_ = TimePoint::max();
-  state_ = State::kAnswering;
-  started_ = parser_.has_value() ? started_ : steady_clock::now();
-  summary_ = Request();
-  bytes_sent_ = 0;
-  AppendResponse(context_->router.Error(status, message));
-  response_done_ = true;
-  Report(status);
-  Flush();
-}
-
-void Connection::Linger() {
-  state_ = State::kLingering;
-  boost::system::error_code error;
-  socket_.shutdown(asio::ip::tcp::socket::shutdown_send, error);
-  if (error) {
-    Close();
-    return;
-  }
-  buffer_.consume(buffer_.size());
-  read_deadline_ = steady_clock::now() + kLingerTime;
-  ArmTimer();
-  Read();
-}
-
 void Connection::Close() {
   if (state_ == State::kClosed) {
     return;
@@ -457,8 +215,6 @@ void Connection::Report(int status) {
                                  .bytes_sent = bytes_sent_,
                                  .duration = absl::FromChrono(steady_clock::now() - started_)});
 }
-
-// ---- Deadlines ----
 
 Connection::TimePoint Connection::NextDeadline() const {
   return std::min({read_deadline_, write_deadline_, ping_deadline_});

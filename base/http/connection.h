@@ -24,13 +24,20 @@ using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Strand>;
 using Timer = boost::asio::basic_waitable_timer<std::chrono::steady_clock,
                                                 boost::asio::wait_traits<std::chrono::steady_clock>, Strand>;
 
+// From now; far away for an infinite duration.
+inline std::chrono::steady_clock::time_point After(absl::Duration duration) {
+  return duration >= absl::Hours(24 * 365) ? std::chrono::steady_clock::time_point::max()
+                                           : std::chrono::steady_clock::now() + absl::ToChronoNanoseconds(duration);
+}
+
 // What all connections of a server share; outlives them.
 struct ConnectionContext {
   ServerOptions options;
   Router router;
 };
 
-// Everything private runs on the connection's strand. Lives as long as an operation or a handler's wake-up refers to it.
+// Everything private runs on the connection's strand. Lives as long as an operation or a handler's wake-up refers to
+// it.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   // `on_destroyed` runs when the last reference is gone.

@@ -1,4 +1,5 @@
-// One request on its way: the meeting point of the handler's threads and the connection's strand. Internal to base/http.
+// One request on its way: the meeting point of the handler's threads and the connection's strand. Internal to
+// base/http.
 #pragma once
 
 #include <functional>

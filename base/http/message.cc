@@ -1,11 +1,15 @@
 #include "base/http/message.h"
 
+#include "absl/random/random.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 
 namespace tandem::http {
 namespace {
+
+constexpr size_t kMaxRequestIdBytes = 128;
 
 int HexValue(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -36,6 +40,18 @@ std::string PercentDecode(absl::string_view text) {
     }
   }
   return out;
+}
+
+std::string UsableRequestId(absl::string_view given) {
+  bool usable = !given.empty() && given.size() <= kMaxRequestIdBytes;
+  for (char c : given) {
+    usable = usable && c > ' ' && c < 0x7f;
+  }
+  if (usable) {
+    return std::string(given);
+  }
+  thread_local absl::BitGen random;
+  return absl::StrFormat("%016x%016x", absl::Uniform<uint64_t>(random), absl::Uniform<uint64_t>(random));
 }
 
 std::optional<std::string> Request::QueryParam(absl::string_view name) const {

@@ -21,6 +21,9 @@ absl::string_view FindHeader(const Headers& headers, absl::string_view name);
 // Decodes %XX; malformed escapes stay as they are.
 std::string PercentDecode(absl::string_view text);
 
+// `given` when it is safe to log and to send back (printable, at most 128 bytes); else a new random id.
+std::string UsableRequestId(absl::string_view given);
+
 struct Request {
   std::string method;                         // upper case, as sent
   std::string path;                           // without query, still percent-encoded
@@ -53,8 +56,8 @@ struct StreamHead {
   std::string ping;
 };
 
-// Answers one request: either Send, or StartStream, Write…, End. Thread-safe; calls never block. Once the client is gone
-// all calls are ignored. Dropping the last reference without an answer sends status 500 (or cuts a begun stream).
+// Answers one request: either Send, or StartStream, Write…, End. Thread-safe; calls never block. Once the client is
+// gone all calls are ignored. Dropping the last reference without an answer sends status 500 (or cuts a begun stream).
 class ResponseWriter {
  public:
   virtual ~ResponseWriter() = default;

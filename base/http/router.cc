@@ -37,7 +37,10 @@ bool MatchPath(const std::vector<std::string>& pattern, absl::string_view path, 
 }  // namespace
 
 Response PlainError(int status, absl::string_view message) {
-  return {.status = status, .content_type = "text/plain; charset=utf-8", .body = absl::StrCat(message, "\n"), .headers = {}};
+  return {.status = status,
+          .content_type = "text/plain; charset=utf-8",
+          .body = absl::StrCat(message, "\n"),
+          .headers = {}};
 }
 
 void Router::Add(absl::string_view method, absl::string_view pattern, Handler handler) {
@@ -78,8 +81,8 @@ void Router::Dispatch(const Match& match, Request request, std::shared_ptr<Respo
     writer->Send(error_(404, absl::StrCat("no such path: ", request.path)));
     return;
   }
-  Response response = error_(405, absl::StrCat("method ", request.method, " is not allowed for ", request.path, "; use ",
-                                               match.allowed_methods));
+  Response response = error_(405, absl::StrCat("method ", request.method, " is not allowed for ", request.path,
+                                               "; use ", match.allowed_methods));
   response.headers.emplace_back("Allow", match.allowed_methods);
   writer->Send(std::move(response));
 }

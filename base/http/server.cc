@@ -163,8 +163,8 @@ class AsioServer final : public Server {
   void Adopt(Socket socket) {
     const bool full = connections_->size() >= static_cast<size_t>(context_->options.max_connections);
     const uint64_t id = connections_->Reserve();
-    auto connection = std::make_shared<Connection>(std::move(socket), context_,
-                                                   [set = connections_, id] { set->Remove(id); });
+    auto connection =
+        std::make_shared<Connection>(std::move(socket), context_, [set = connections_, id] { set->Remove(id); });
     connections_->Set(id, connection);
     full ? connection->Refuse() : connection->Start();
   }

@@ -1,8 +1,8 @@
 // An asynchronous HTTP/1.1 server on Boost.Asio, with Beast's parser: keep-alive, pipelining, chunked streams.
 //
-// Threads: `threads` named "http-N" run every connection; handlers run there too and must not block. A stream costs memory
-// only, no thread. While a request is being answered the connection goes on reading, so that a client that goes away
-// (closes, or half-closes) is noticed at once, also when nothing is being written.
+// Threads: `threads` named "http-N" run every connection; handlers run there too and must not block. A stream costs
+// memory only, no thread. While a request is being answered the connection goes on reading, so that a client that goes
+// away (closes, or half-closes) is noticed at once, also when nothing is being written.
 #pragma once
 
 #include <cstdint>

@@ -19,7 +19,8 @@ struct Held {
 
   std::shared_ptr<ResponseWriter> Await() {
     absl::MutexLock lock(&mu);
-    mu.Await(absl::Condition(+[](Held* h) { return h->writer != nullptr; }, this));
+    mu.Await(absl::Condition(
+        +[](Held* h) { return h->writer != nullptr; }, this));
     return std::move(writer);
   }
 };
@@ -31,16 +32,21 @@ class ServerTest : public testing::Test {
     adjust(options);
     Router router;
     router.Add("GET", "/hello", [](Request request, std::shared_ptr<ResponseWriter> writer) {
-      writer->Send({.status = 200, .content_type = "text/plain", .body = "hi " + request.QueryParam("who").value_or("you"), .headers = {}});
+      writer->Send({.status = 200,
+                    .content_type = "text/plain",
+                    .body = "hi " + request.QueryParam("who").value_or("you"),
+                    .headers = {}});
     });
     router.Add("POST", "/echo", [](Request request, std::shared_ptr<ResponseWriter> writer) {
       writer->Send({.status = 200, .content_type = "text/plain", .body = request.body, .headers = {}});
     });
     router.Add("GET", "/things/{id}/parts", [](Request request, std::shared_ptr<ResponseWriter> writer) {
-      writer->Send({.status = 200, .content_type = "text/plain", .body = "parts of " + request.params["id"], .headers = {}});
+      writer->Send(
+          {.status = 200, .content_type = "text/plain", .body = "parts of " + request.params["id"], .headers = {}});
     });
     router.Add("GET", "/files/{path*}", [](Request request, std::shared_ptr<ResponseWriter> writer) {
-      writer->Send({.status = 200, .content_type = "text/plain", .body = "file " + request.params["path"], .headers = {}});
+      writer->Send(
+          {.status = 200, .content_type = "text/plain", .body = "file " + request.params["path"], .headers = {}});
     });
     router.Add("GET", "/held", [this](Request, std::shared_ptr<ResponseWriter> writer) {
       absl::MutexLock lock(&held_.mu);
@@ -135,12 +141,16 @@ TEST_F(ServerTest, SendsContinueBeforeTheBody) {
 
 TEST_F(ServerTest, AcceptsChunkedBodies) {
   Start();
-  EXPECT_THAT(Ask("POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
-              HasSubstr("\r\n\r\nabcde"));
+  EXPECT_THAT(
+      Ask("POST /echo HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"),
+      HasSubstr("\r\n\r\nabcde"));
 }
 
 TEST_F(ServerTest, RefusesWhatIsTooLarge) {
-  Start([](ServerOptions& o) { o.max_header_bytes = 1024; o.max_body_bytes = 1000; });
+  Start([](ServerOptions& o) {
+    o.max_header_bytes = 1024;
+    o.max_body_bytes = 1000;
+  });
   EXPECT_THAT(Ask(Post("/echo", std::string(1001, 'x'))), StartsWith("HTTP/1.1 413"));
   EXPECT_THAT(Ask(Post("/echo", std::string(4 << 20, 'x'))), StartsWith("HTTP/1.1 413"));
   EXPECT_THAT(Ask(Post("/echo", std::string(1000, 'x'))), StartsWith("HTTP/1.1 200"));
@@ -151,10 +161,11 @@ TEST_F(ServerTest, RefusesWhatIsTooLarge) {
 
 TEST_F(ServerTest, RefusesMalformedRequestsAndCloses) {
   Start();
-  for (const char* bad : {"nonsense\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET /hello HTTP/1.1\r\nno colon\r\n\r\n",
-                          "POST /echo HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-                          "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-                          "POST /echo HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcde"}) {
+  for (const char* bad :
+       {"nonsense\r\n\r\n", "GET\r\n\r\n", "GET / HTTP/9.9\r\n\r\n", "GET /hello HTTP/1.1\r\nno colon\r\n\r\n",
+        "POST /echo HTTP/1.1\r\nContent-Length: -1\r\n\r\n", "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        "POST /echo HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        "POST /echo HTTP/1.1\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nabcde"}) {
     RawClient client(server_->port());
     client.Send(bad);
     EXPECT_THAT(client.ReadToEnd(), StartsWith("HTTP/1.1 400")) << bad;
@@ -163,7 +174,10 @@ TEST_F(ServerTest, RefusesMalformedRequestsAndCloses) {
 }
 
 TEST_F(ServerTest, SlowSendersGet408) {
-  Start([](ServerOptions& o) { o.header_timeout = absl::Milliseconds(30); o.body_timeout = absl::Milliseconds(30); });
+  Start([](ServerOptions& o) {
+    o.header_timeout = absl::Milliseconds(30);
+    o.body_timeout = absl::Milliseconds(30);
+  });
   RawClient header(server_->port());
   header.Send("GET /hello HT");
   EXPECT_THAT(header.ReadToEnd(), StartsWith("HTTP/1.1 408"));
@@ -272,7 +286,10 @@ TEST_F(ServerTest, CutsAClientThatDoesNotRead) {
 }
 
 TEST_F(ServerTest, WriteTimeoutCutsAStalledClient) {
-  Start([](ServerOptions& o) { o.max_write_queue_bytes = 256 << 20; o.write_timeout = absl::Milliseconds(50); });
+  Start([](ServerOptions& o) {
+    o.max_write_queue_bytes = 256 << 20;
+    o.write_timeout = absl::Milliseconds(50);
+  });
   RawClient client(server_->port());
   client.Send(Get("/held"));
   auto writer = held_.Await();

@@ -42,7 +42,8 @@ class RawClient {
     return true;
   }
 
-  // Reads until `text` has come in, and returns everything up to and including it; all there is if the server closes first.
+  // Reads until `text` has come in, and returns everything up to and including it; all there is if the server closes
+  // first.
   std::string ReadUntil(absl::string_view text) {
     size_t at;
     while ((at = buffer_.find(std::string(text))) == std::string::npos) {
@@ -60,8 +61,7 @@ class RawClient {
     std::string head = ReadUntil("\r\n\r\n");
     const size_t at = head.find("Content-Length: ");
     size_t length = 0;
-    if (at == std::string::npos ||
-        !absl::SimpleAtoi(head.substr(at + 16, head.find('\r', at) - at - 16), &length)) {
+    if (at == std::string::npos || !absl::SimpleAtoi(head.substr(at + 16, head.find('\r', at) - at - 16), &length)) {
       return head;
     }
     while (buffer_.size() < length && Fill()) {
@@ -105,8 +105,8 @@ inline std::string Get(absl::string_view path, absl::string_view headers = "") {
 }
 
 inline std::string Post(absl::string_view path, absl::string_view body, absl::string_view headers = "") {
-  return absl::StrCat("POST ", path, " HTTP/1.1\r\nHost: test\r\nContent-Length: ", body.size(), "\r\n", headers, "\r\n",
-                      body);
+  return absl::StrCat("POST ", path, " HTTP/1.1\r\nHost: test\r\nContent-Length: ", body.size(), "\r\n", headers,
+                      "\r\n", body);
 }
 
 }  // namespace tandem::http

@@ -17,16 +17,19 @@ class AttentionRunner {
            const KvCacheLayer& cache, const Tensor& out);
 
  private:
-  // Rows [row, row + num_rows) of a sequence with query heads [head, head + num_heads) of one KV head.
+  // Rows [row, row + num_rows) of a sequence, with heads [head, head + num_heads) of the query heads that each of the
+  // KV heads [kv_head, kv_head + num_kv_heads) serves.
   struct Piece {
     int32_t sequence = 0;
     int32_t row = 0;
     int32_t num_rows = 0;
+    int32_t kv_head = 0;
+    int32_t num_kv_heads = 0;
     int32_t head = 0;
     int32_t num_heads = 0;
   };
 
-  void CutPieces(const CpuBatchLayout& batch, int num_heads, int heads_per_kv_head, int max_queries);
+  void CutPieces(const CpuBatchLayout& batch, int num_kv_heads, int heads_per_kv_head, int max_queries);
 
   std::vector<Piece> pieces_;
 };

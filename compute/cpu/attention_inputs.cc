@@ -8,19 +8,6 @@
 namespace tandem::compute::cpu {
 namespace {
 
-constexpr int kRowsPerPiece = 4;
-
-// Runs body(row) over all rows, a few per piece.
-template <typename RowBody>
-void ForEachRow(ThreadPool& pool, int64_t num_rows, const RowBody& body) {
-  pool.Run((num_rows + kRowsPerPiece - 1) / kRowsPerPiece, [&](int64_t piece) {
-    const int64_t end = std::min(num_rows, (piece + 1) * kRowsPerPiece);
-    for (int64_t row = piece * kRowsPerPiece; row < end; ++row) {
-      body(row);
-    }
-  });
-}
-
 // Rotates x[0 … rotary_dim) in place. table: rotary_dim / 2 cosines, then as many sines.
 void Rotate(const RopeArgs& rope, const float* table, float* x) {
   const int half = rope.rotary_dim / 2;
@@ -114,7 +101,7 @@ void PrepareGqa(ThreadPool& pool, const GqaArgs& args, const Tensor& qkv, const 
   const float* k_norm = NormWeight(args, args.k_norm, args.num_kv_heads);
   const float* const from = Data<float>(qkv);
   float* const q_to = Data<float>(q_out);
-  ForEachRow(pool, qkv.dim(0), [&](int64_t row) {
+  ForEachRow(pool, qkv.dim(0), 16 * qkv.dim(1), [&](int64_t row) {
     thread_local Scratch scratch;
     float* const kv = scratch.Reserve(2 * kv_width);
     const CpuBatchLayout::Row& place = batch.rows()[static_cast<size_t>(row)];
@@ -152,7 +139,7 @@ void PrepareMla(ThreadPool& pool, Scratch& scratch, const MlaArgs& args, const T
   const float* const kv_data = Data<float>(kv_a);
   const float* const norm = Data<float>(args.kv_norm);
   float* const out = Data<float>(q_out);
-  ForEachRow(pool, rows, [&](int64_t row) {
+  ForEachRow(pool, rows, 16 * (lora + heads * rotary), [&](int64_t row) {
     thread_local Scratch row_scratch;
     float* const key = row_scratch.Reserve(lora + rotary);
     const CpuBatchLayout::Row& place = batch.rows()[static_cast<size_t>(row)];

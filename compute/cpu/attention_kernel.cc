@@ -8,7 +8,9 @@
 #define HWY_TARGET_INCLUDE "compute/cpu/attention_kernel.cc"
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 //
+#include "compute/cpu/attention_inl.h"
 #include "compute/cpu/simd_inl.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 #ifndef TANDEM_COMPUTE_CPU_ATTENTION_KERNEL_ONCE_
@@ -20,15 +22,26 @@ constexpr int kTile = kAttentionTile;
 
 constexpr int Padded(int dim) { return (dim + 15) / 16 * 16; }
 
-// How working memory is cut up.
-struct Workspace {
-  Workspace(int num_queries, int key_dim, int value_dim, float* base)
-      : key_stride(Padded(key_dim)), value_stride(Padded(value_dim)) {
+// What is kept for each query, and how working memory is cut up for that.
+struct QueryState {
+  QueryState(int num_queries, const KvView& kv, float* base)
+      : key_stride(Padded(kv.key_dim)), value_stride(Padded(kv.value_dim)) {
     q = base;
     acc = q + num_queries * key_stride;
     scores = acc + num_queries * value_stride;
-    keys = scores + num_queries * kTile;
-    values = keys + kTile * key_stride;
+    max = scores + num_queries * kTile;
+    sum = max + num_queries;
+    end = sum + num_queries;
+  }
+  // The state of the queries from `first` on.
+  QueryState From(int first) const {
+    QueryState state = *this;
+    state.q += first * key_stride;
+    state.acc += first * value_stride;
+    state.scores += first * kTile;
+    state.max += first;
+    state.sum += first;
+    return state;
   }
 
   int key_stride;
@@ -36,10 +49,22 @@ struct Workspace {
   float* q;       // [num_queries, key_stride]
   float* acc;     // [num_queries, value_stride]
   float* scores;  // [num_queries, kTile], then probabilities
-  float* keys;    // [kTile, key_stride], a widened tile
-  float* values;  // [kTile, value_stride]
-  float max[kMaxQueries];
-  float sum[kMaxQueries];
+  float* max;     // [num_queries]
+  float* sum;     // [num_queries]
+  float* end;
+};
+
+// The slots of a tile's positions in the cache.
+struct TileSlots {
+  TileSlots(const KvView& kv, int32_t start, int32_t end) : count(std::clamp(end - start, 0, kTile)) {
+    for (int j = 0; j < count; ++j) {
+      const int32_t position = start + j;
+      slot[j] = int64_t{kv.block_table[position / kv.block_size]} * kv.block_size + position % kv.block_size;
+    }
+  }
+
+  int count;
+  int64_t slot[kTile];
 };
 
 // The positions of a tile that a query sees, relative to the tile; empty when begin >= end.
@@ -63,86 +88,8 @@ HWY_BEFORE_NAMESPACE();
 namespace tandem::compute::cpu {
 namespace HWY_NAMESPACE {
 
-// --- sums of eight dot products at a time, each by the tree of Sum16
-// ---------------------------------------------------
-
-#if HWY_MAX_BYTES >= 32
-using D8 = hn::FixedTag<float, 8>;
-using V8 = hn::Vec<D8>;
-
-// Lanes i and i + 8.
-HWY_INLINE V8 Fold(const VF* parts) {
-#if HWY_MAX_BYTES >= 64
-  return hn::Add(hn::LowerHalf(D8(), parts[0]), hn::UpperHalf(D8(), parts[0]));
-#else
-  return hn::Add(parts[0], parts[1]);
-#endif
-}
-
-HWY_INLINE V8 FoldBlocks(V8 a, V8 b) {
-  const D8 d;
-  return hn::Add(hn::ConcatLowerLower(d, b, a), hn::ConcatUpperUpper(d, b, a));
-}
-
-HWY_INLINE V8 FoldPairs(V8 a, V8 b) {
-  const D8 d;
-  const hn::FixedTag<double, 4> dd;
-  const auto x = hn::BitCast(dd, a);
-  const auto y = hn::BitCast(dd, b);
-  return hn::Add(hn::BitCast(d, hn::InterleaveLower(dd, x, y)), hn::BitCast(d, hn::InterleaveUpper(dd, x, y)));
-}
-
-HWY_INLINE void SumEight(const VF (*dots)[kParts], float* out) {
-  const V8 b0 = FoldBlocks(Fold(dots[0]), Fold(dots[4]));
-  const V8 b1 = FoldBlocks(Fold(dots[1]), Fold(dots[5]));
-  const V8 b2 = FoldBlocks(Fold(dots[2]), Fold(dots[6]));
-  const V8 b3 = FoldBlocks(Fold(dots[3]), Fold(dots[7]));
-  const V8 c0 = FoldPairs(b0, b2);
-  const V8 c1 = FoldPairs(b1, b3);
-  const V8 even = hn::OddEven(hn::DupEven(c1), c0);
-  const V8 odd = hn::OddEven(c1, hn::DupOdd(c0));
-  hn::StoreU(hn::Add(even, odd), D8(), out);
-}
-#else
-HWY_INLINE void SumEight(const VF (*dots)[kParts], float* out) {
-  for (int i = 0; i < 8; ++i) {
-    F16 v;
-    for (int p = 0; p < kParts; ++p) v.part[p] = dots[i][p];
-    out[i] = Sum16(v);
-  }
-}
-#endif
-
-// out[i * kKeys + j] = q[i] · keys[j], kQueries * kKeys = 8. `dim` is a multiple of 16.
-template <int kQueries, int kKeys>
-HWY_INLINE void EightDots(const float* q, int q_stride, const float* const* keys, int dim, float* out) {
-  static_assert(kQueries * kKeys == 8);
-  const DF d;
-  VF dots[8][kParts];
-#pragma GCC unroll 4
-  for (int p = 0; p < kParts; ++p) {
-    VF acc[8];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) acc[i] = hn::Zero(d);
-    for (int k = p * kLanes; k < dim; k += 16) {
-      VF key[kKeys];
-#pragma GCC unroll 8
-      for (int j = 0; j < kKeys; ++j) key[j] = hn::LoadU(d, keys[j] + k);
-#pragma GCC unroll 8
-      for (int i = 0; i < kQueries; ++i) {
-        const VF query = hn::LoadU(d, q + i * q_stride + k);
-#pragma GCC unroll 8
-        for (int j = 0; j < kKeys; ++j) acc[i * kKeys + j] = Fma(query, key[j], acc[i * kKeys + j]);
-      }
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; ++i) dots[i][p] = acc[i];
-  }
-  SumEight(dots, out);
-}
-
 // scores[i][j] = q[i] · keys[j] for j < num_keys, and anything up to the next multiple of 8.
-void ScoreTile(const Workspace& w, int num_queries, const float* const* keys, int num_keys) {
+void ScoreTile(const QueryState& w, int num_queries, const float* const* keys, int num_keys) {
   float out[8];
   int i = 0;
   for (; i + 4 <= num_queries; i += 4) {
@@ -160,59 +107,51 @@ void ScoreTile(const Workspace& w, int num_queries, const float* const* keys, in
   }
 }
 
-// Turns a query's scores into probabilities relative to its new maximum and returns the factor for what it has summed
-// up so far (online softmax, arXiv:1805.02867).
-HWY_INLINE float SoftmaxTile(float* scores, Range range, float scale, float& max, float& sum) {
-  for (int j = 0; j < range.begin; ++j) scores[j] = -HUGE_VALF;
-  for (int j = range.end; j < kTile; ++j) scores[j] = -HUGE_VALF;
-  const F16 factor = Splat16(scale);
-  const F16 low = Mul(Load16(scores), factor);
-  const F16 high = Mul(Load16(scores + 16), factor);
-  const float tile_max = std::max(Max16(low), Max16(high));
-  const float new_max = tile_max > max ? tile_max : max;
-  const F16 offset = Splat16(new_max);
-  const F16 p_low = Exp(Sub(low, offset));
-  const F16 p_high = Exp(Sub(high, offset));
-  Store16(p_low, scores);
-  Store16(p_high, scores + 16);
-  alignas(64) float correction[16];
-  Store16(Exp(Sub(Splat16(max), offset)), correction);
-  sum = sum * correction[0] + Sum16(Add(p_low, p_high));
-  max = new_max;
-  return correction[0];
-}
-
-// acc[i] = acc[i] * correction[i] + Σ_j p[i][j] values[j], j ascending over [begin, end), for kQueries queries and
-// kVectors registers' worth of value elements.
-template <int kQueries, int kVectors>
-HWY_INLINE void AccumulateBlock(float* acc, int acc_stride, const float* correction, const float* p,
-                                const float* const* values, int offset, Range range) {
-  const DF d;
-  VF sum[kQueries][kVectors];
-#pragma GCC unroll 4
-  for (int i = 0; i < kQueries; ++i) {
-    const VF c = hn::Set(d, correction[i]);
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) {
-      sum[i][v] = hn::Mul(hn::LoadU(d, acc + i * acc_stride + offset + v * kLanes), c);
+// Turns the scores of queries [first, first + count), count ≤ 8, into probabilities relative to their new maxima and
+// sets the factors for what they have summed up so far (online softmax, arXiv:1805.02867). Queries whose range is empty
+// keep their state.
+void SoftmaxTile(const QueryState& w, int first, int count, const Range* ranges, float scale, float* correction) {
+  VF rows[8][kParts];
+  for (int i = 0; i < 8; ++i) {
+    // Rows past the end repeat the first one, whose results they do not touch.
+    float* scores = w.scores + (first + (i < count ? i : 0)) * kTile;
+    if (i < count) {
+      const Range range = ranges[first + i];
+      for (int j = 0; j < range.begin; ++j) scores[j] = -HUGE_VALF;
+      for (int j = range.end; j < kTile; ++j) scores[j] = -HUGE_VALF;
+      Store16(Mul(Load16(scores), Splat16(scale)), scores);
+      Store16(Mul(Load16(scores + 16), Splat16(scale)), scores + 16);
     }
+    const F16 low = Load16(scores);
+    const F16 high = Load16(scores + 16);
+    for (int p = 0; p < kParts; ++p) rows[i][p] = hn::Max(low.part[p], high.part[p]);
   }
-  for (int j = range.begin; j < range.end; ++j) {
-    const float* value = values[j] + offset;
-    VF element[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) element[v] = hn::LoadU(d, value + v * kLanes);
-#pragma GCC unroll 4
-    for (int i = 0; i < kQueries; ++i) {
-      const VF weight = hn::Set(d, p[i * kTile + j]);
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sum[i][v] = Fma(weight, element[v], sum[i][v]);
+  alignas(64) float reduced[16] = {};
+  ReduceEight(rows, reduced, MaxOp());
+  alignas(64) float new_max[16] = {};
+  alignas(64) float shift[16] = {};
+  for (int i = 0; i < count; ++i) {
+    const float old = w.max[first + i];
+    new_max[i] = reduced[i] > old ? reduced[i] : old;
+    shift[i] = old - new_max[i];
+  }
+  Store16(Exp(Load16(shift)), shift);
+  for (int i = 0; i < count; ++i) {
+    float* scores = w.scores + (first + i) * kTile;
+    const F16 offset = Splat16(new_max[i]);
+    const F16 low = Exp(Sub(Load16(scores), offset));
+    const F16 high = Exp(Sub(Load16(scores + 16), offset));
+    Store16(low, scores);
+    Store16(high, scores + 16);
+    for (int p = 0; p < kParts; ++p) rows[i][p] = hn::Add(low.part[p], high.part[p]);
+  }
+  ReduceEight(rows, reduced, AddOp());
+  for (int i = 0; i < count; ++i) {
+    if (!ranges[first + i].empty()) {
+      w.max[first + i] = new_max[i];
+      w.sum[first + i] = w.sum[first + i] * shift[i] + reduced[i];
+      correction[first + i] = shift[i];
     }
-  }
-#pragma GCC unroll 4
-  for (int i = 0; i < kQueries; ++i) {
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) hn::StoreU(sum[i][v], d, acc + i * acc_stride + offset + v * kLanes);
   }
 }
 
@@ -221,51 +160,77 @@ void AccumulateRows(float* acc, int dim, const float* correction, const float* p
                     Range range) {
   int offset = 0;
   for (; offset + kVectors * kLanes <= dim; offset += kVectors * kLanes) {
-    AccumulateBlock<kQueries, kVectors>(acc, dim, correction, p, values, offset, range);
+    AccumulateBlock<kQueries, kVectors>(acc, dim, correction, p, values, offset, range.begin, range.end);
   }
   for (; offset < dim; offset += kLanes) {
-    AccumulateBlock<kQueries, 1>(acc, dim, correction, p, values, offset, range);
+    AccumulateBlock<kQueries, 1>(acc, dim, correction, p, values, offset, range.begin, range.end);
   }
 }
 
-// Points rows[j] at `count` positions' keys or values from `tile_start` on, in the cache itself if the kernels can read
-// it as it is, else widened and zero-padded in `copy`.
-void GatherTile(const KvView& kv, const std::byte* base, int64_t slot_stride, int dim, int32_t tile_start, int count,
+// One head's keys or values in the cache.
+struct HeadRows {
+  const std::byte* base;
+  int64_t slot_bytes;
+  int dim;
+  DType dtype;
+
+  const std::byte* Row(int64_t slot) const { return base + slot * slot_bytes; }
+  int64_t row_bytes() const { return dim * static_cast<int64_t>(DTypeBytes(dtype)); }
+};
+
+HeadRows HeadKeys(const KvView& kv, int head) {
+  const auto element_bytes = static_cast<int64_t>(DTypeBytes(kv.dtype));
+  return {kv.keys + head * kv.key_dim * element_bytes, kv.key_slot_stride * element_bytes, kv.key_dim, kv.dtype};
+}
+
+HeadRows HeadValues(const KvView& kv, int head) {
+  const auto element_bytes = static_cast<int64_t>(DTypeBytes(kv.dtype));
+  return {kv.values + head * kv.value_dim * element_bytes, kv.value_slot_stride * element_bytes, kv.value_dim,
+          kv.dtype};
+}
+
+// Points rows[j] at the tile's rows: in the cache itself where they are contiguous f32, else widened and zero-padded in
+// `copy`, because rows a power of two apart would evict each other from the first-level cache. Meanwhile asks for the
+// rows that come next, which lie too far apart for the hardware to foresee. (Asking for all heads' rows of the next
+// tile in one sweep was slower: they come too early.)
+void GatherTile(const HeadRows& head, const TileSlots& tile, const HeadRows& next_head, const TileSlots& next_tile,
                 float* copy, const float** rows) {
+  const int dim = head.dim;
   const int stride = Padded(dim);
-  for (int j = 0; j < count; ++j) {
-    const int32_t position = tile_start + j;
-    const int64_t slot = int64_t{kv.block_table[position / kv.block_size]} * kv.block_size + position % kv.block_size;
-    if (kv.dtype == DType::kF32) {
-      const float* from = reinterpret_cast<const float*>(base) + slot * slot_stride;
-      rows[j] = from;
-      if (stride == dim) {
-        continue;
-      }
-      std::fill_n(std::copy_n(from, dim, copy + j * stride), stride - dim, 0.0f);
-    } else {
-      const uint16_t* from = reinterpret_cast<const uint16_t*>(base) + slot * slot_stride;
-      int k = 0;
-      for (; k + 16 <= dim; k += 16) Store16(Load16(from + k), copy + j * stride + k);
-      if (k < dim) Store16(Load16Partial(from + k, dim - k), copy + j * stride + k);
+  for (int j = 0; j < tile.count; ++j) {
+    if (j < next_tile.count) {
+      const std::byte* next = next_head.Row(next_tile.slot[j]);
+      for (int64_t i = 0; i < head.row_bytes(); i += 64) hwy::Prefetch(next + i);
     }
-    rows[j] = copy + j * stride;
+    const std::byte* row = head.Row(tile.slot[j]);
+    float* to = copy + j * stride;
+    rows[j] = to;
+    if (head.dtype == DType::kBF16) {
+      const auto* from = reinterpret_cast<const uint16_t*>(row);
+      int k = 0;
+      for (; k + 16 <= dim; k += 16) Store16(Load16(from + k), to + k);
+      if (k < dim) Store16(Load16Partial(from + k, dim - k), to + k);
+    } else if (stride == dim && head.row_bytes() == head.slot_bytes) {
+      rows[j] = reinterpret_cast<const float*>(row);
+    } else {
+      std::fill_n(std::copy_n(reinterpret_cast<const float*>(row), dim, to), stride - dim, 0.0f);
+    }
   }
   // Rows past the end are read by the blocked kernels, and their results dropped.
-  for (int j = count; j < kTile; ++j) rows[j] = rows[0];
+  for (int j = tile.count; j < kTile; ++j) rows[j] = rows[0];
 }
 
-void AttendTile(Workspace& w, absl::Span<const Query> queries, const float* const* keys, const float* const* values,
-                int32_t tile_start, int count, float scale, int window) {
+void AttendTile(const QueryState& w, absl::Span<const Query> queries, const float* const* keys,
+                const float* const* values, int32_t tile_start, int count, float scale, int window) {
   const int n = static_cast<int>(queries.size());
   ScoreTile(w, n, keys, count);
   Range ranges[kMaxQueries];
   float correction[kMaxQueries];
   for (int i = 0; i < n; ++i) {
     ranges[i] = VisibleRange(queries[static_cast<size_t>(i)].position, window, tile_start);
-    if (!ranges[i].empty()) {
-      correction[i] = SoftmaxTile(w.scores + i * kTile, ranges[i], scale, w.max[i], w.sum[i]);
-    }
+  }
+  for (int i = 0; i < n; i += 8) {
+    SoftmaxTile(w, i, std::min(8, n - i), ranges, scale, correction);
   }
   for (int i = 0; i < n;) {
     const bool four =
@@ -283,33 +248,43 @@ void AttendTile(Workspace& w, absl::Span<const Query> queries, const float* cons
 
 void AttendQueries(const KvView& kv, absl::Span<const Query> queries, float scale, int window, float* scratch) {
   const int n = static_cast<int>(queries.size());
-  Workspace w(n, kv.key_dim, kv.value_dim, scratch);
+  const int queries_per_head = n / kv.num_heads;
+  const QueryState state(n, kv, scratch);
   int32_t first = INT32_MAX;
-  int32_t last = 0;
+  int32_t end = 0;
   for (int i = 0; i < n; ++i) {
     const Query& query = queries[static_cast<size_t>(i)];
-    std::fill_n(std::copy_n(query.q, kv.key_dim, w.q + i * w.key_stride), w.key_stride - kv.key_dim, 0.0f);
-    w.max[i] = -HUGE_VALF;
-    w.sum[i] = 0;
+    std::fill_n(std::copy_n(query.q, kv.key_dim, state.q + i * state.key_stride), state.key_stride - kv.key_dim, 0.0f);
+    state.max[i] = -HUGE_VALF;
+    state.sum[i] = 0;
     first = std::min(first, window > 0 ? std::max(0, query.position - window + 1) : 0);
-    last = std::max(last, query.position);
+    end = std::max(end, query.position + 1);
   }
-  std::fill_n(w.acc, n * w.value_stride, 0.0f);
+  std::fill_n(state.acc, n * state.value_stride, 0.0f);
+  float* const key_copy = state.end;
+  float* const value_copy = key_copy + kTile * state.key_stride;
   const float* keys[kTile];
   const float* values[kTile];
-  const bool values_in_keys = kv.values == nullptr;
-  for (int32_t start = first / kTile * kTile; start <= last; start += kTile) {
-    const int count = std::min(kTile, last + 1 - start);
-    GatherTile(kv, kv.keys, kv.key_slot_stride, kv.key_dim, start, count, w.keys, keys);
-    // The value prefix of a widened key may run into its later elements: they land in padding that is never returned.
-    if (!values_in_keys) {
-      GatherTile(kv, kv.values, kv.value_slot_stride, kv.value_dim, start, count, w.values, values);
+  for (int32_t start = first / kTile * kTile; start < end; start += kTile) {
+    const TileSlots tile(kv, start, end);
+    const TileSlots following(kv, start + kTile, end);
+    for (int head = 0; head < kv.num_heads; ++head) {
+      const bool last = head + 1 == kv.num_heads;
+      const TileSlots& next_tile = last ? following : tile;
+      const int next_head = last ? 0 : head + 1;
+      GatherTile(HeadKeys(kv, head), tile, HeadKeys(kv, next_head), next_tile, key_copy, keys);
+      // A value read from a key may run on into the key's later elements: they land in padding that is never returned.
+      if (kv.values != nullptr) {
+        GatherTile(HeadValues(kv, head), tile, HeadValues(kv, next_head), next_tile, value_copy, values);
+      }
+      AttendTile(state.From(head * queries_per_head),
+                 queries.subspan(static_cast<size_t>(head * queries_per_head), static_cast<size_t>(queries_per_head)),
+                 keys, kv.values != nullptr ? values : keys, start, tile.count, scale, window);
     }
-    AttendTile(w, queries, keys, values_in_keys ? keys : values, start, count, scale, window);
   }
   for (int i = 0; i < n; ++i) {
     float* out = queries[static_cast<size_t>(i)].out;
-    for (int k = 0; k < kv.value_dim; ++k) out[k] = w.acc[i * w.value_stride + k] / w.sum[i];
+    for (int k = 0; k < kv.value_dim; ++k) out[k] = state.acc[i * state.value_stride + k] / state.sum[i];
   }
 }
 
@@ -323,7 +298,7 @@ namespace tandem::compute::cpu {
 HWY_EXPORT(AttendQueries);
 
 int64_t AttentionScratchFloats(int num_queries, int key_dim, int value_dim) {
-  return int64_t{num_queries + kTile} * (Padded(key_dim) + Padded(value_dim)) + num_queries * kTile;
+  return int64_t{num_queries + kTile} * (Padded(key_dim) + Padded(value_dim)) + num_queries * (kTile + 2);
 }
 
 void AttendQueries(const KvView& kv, absl::Span<const Query> queries, float scale, int window, float* scratch) {

@@ -16,9 +16,6 @@
 namespace tandem::compute::cpu {
 namespace {
 
-// Loops over rows hand out this many bytes at a time; less is not worth another thread.
-constexpr int64_t kBytesPerPiece = 32 << 10;
-
 class DoneEvent final : public Event {
  public:
   bool Done() const override { return true; }
@@ -100,9 +97,6 @@ class CpuBackend final : public Backend {
   // Row i of the result is row from_rows[i] of `from`, or goes to row (*to_rows)[i] of `to`.
   void CopyRows(const Tensor& from, absl::Span<const int32_t> from_rows, const absl::Span<const int32_t>* to_rows,
                 const Tensor& to);
-  // Runs body(row) over all rows in pieces of about kBytesPerPiece.
-  template <typename RowBody>
-  void ForEachRow(int64_t num_rows, int64_t row_bytes, const RowBody& body);
   void Multiply(const float* x, int64_t num_rows, const PackedMatrix& w, const float* bias, bool accumulate,
                 float* out);
 
@@ -159,17 +153,6 @@ absl::StatusOr<MlpWeightsPtr> CpuBackend::PackMlp(DType dtype, int64_t hidden_si
   return std::make_shared<const PackedMlp>(std::move(gate_up), std::move(packed_down));
 }
 
-template <typename RowBody>
-void CpuBackend::ForEachRow(int64_t num_rows, int64_t row_bytes, const RowBody& body) {
-  const int64_t step = std::max<int64_t>(1, kBytesPerPiece / std::max<int64_t>(1, row_bytes));
-  pool_.Run((num_rows + step - 1) / step, [&](int64_t piece) {
-    const int64_t end = std::min(num_rows, (piece + 1) * step);
-    for (int64_t row = piece * step; row < end; ++row) {
-      body(row);
-    }
-  });
-}
-
 void CpuBackend::CopyRows(const Tensor& from, absl::Span<const int32_t> from_rows,
                           const absl::Span<const int32_t>* to_rows, const Tensor& to) {
   TANDEM_CHECK(IsFloat(from) && IsFloat(to), "rows of ", DTypeName(from.dtype()), " to ", DTypeName(to.dtype()));
@@ -188,7 +171,7 @@ void CpuBackend::CopyRows(const Tensor& from, absl::Span<const int32_t> from_row
   const int64_t to_bytes = width * static_cast<int64_t>(DTypeBytes(to.dtype()));
   const std::byte* source = RawData(from);
   std::byte* target = RawData(to);
-  ForEachRow(n, from_bytes + to_bytes, [&](int64_t i) {
+  ForEachRow(pool_, n, from_bytes + to_bytes, [&](int64_t i) {
     const int64_t row = index[static_cast<size_t>(i)];
     ConvertRow(source + (to_rows != nullptr ? i : row) * from_bytes, from.dtype(),
                target + (to_rows != nullptr ? row : i) * to_bytes, to.dtype(), width);
@@ -203,7 +186,8 @@ void CpuBackend::RmsNorm(const Tensor& x, const Tensor& weight, float eps, const
   const float* from = Data<float>(x);
   const float* scale = Data<float>(weight);
   float* to = Data<float>(out);
-  ForEachRow(rows, 2 * width * 4, [&](int64_t i) { RmsNormRow(from + i * width, scale, eps, to + i * width, width); });
+  ForEachRow(pool_, rows, 2 * width * 4,
+             [&](int64_t i) { RmsNormRow(from + i * width, scale, eps, to + i * width, width); });
 }
 
 void CpuBackend::Multiply(const float* x, int64_t num_rows, const PackedMatrix& w, const float* bias, bool accumulate,
@@ -235,12 +219,12 @@ void CpuBackend::Add(const Tensor& x, const Tensor& y) {
   TANDEM_CHECK(x.shape() == y.shape(), "Add of ", x.num_elements(), " to ", y.num_elements(), " elements");
   const float* from = Data<float>(x);
   float* to = Data<float>(y);
-  constexpr int64_t kStep = kBytesPerPiece / 8;
+  constexpr int64_t kStep = 1024;
   const int64_t n = x.num_elements();
-  pool_.Run((n + kStep - 1) / kStep, [&](int64_t piece) {
-    const int64_t end = std::min(n, (piece + 1) * kStep);
-    for (int64_t i = piece * kStep; i < end; ++i) {
-      to[i] += from[i];
+  ForEachRow(pool_, (n + kStep - 1) / kStep, kStep * 12, [&](int64_t i) {
+    const int64_t end = std::min(n, (i + 1) * kStep);
+    for (int64_t k = i * kStep; k < end; ++k) {
+      to[k] += from[k];
     }
   });
 }
@@ -267,7 +251,7 @@ void CpuBackend::Gate(const GateArgs& args, const Tensor& x, const Matrix* w, co
   const float* bias = args.correction_bias.defined() ? Data<float>(args.correction_bias) : nullptr;
   float* const logits = logits_.Reserve(n * args.num_experts);
   Multiply(Data<float>(x), n, Packed(*w), nullptr, false, logits);
-  ForEachRow(n, int64_t{args.num_experts} * args.top_k, [&](int64_t i) {
+  ForEachRow(pool_, n, int64_t{args.num_experts} * args.top_k, [&](int64_t i) {
     SelectExperts(args, bias, logits + i * args.num_experts, ids + i * args.top_k, weights + i * args.top_k);
   });
 }
@@ -290,7 +274,8 @@ void CpuBackend::Mlp(const Tensor& x, const MlpWeights& weights, const Matrix* s
   const MlpSegment segment{&Packed(weights), 0, n};
   mlp_.Run(pool_, {absl::MakeConstSpan(&segment, 1), nullptr, Data<float>(x), DType::kF32, to, DType::kF32});
   if (gates != nullptr) {
-    ForEachRow(n, hidden_size * 4, [&](int64_t i) { ScaleBySigmoid(gates[i], to + i * hidden_size, hidden_size); });
+    ForEachRow(pool_, n, hidden_size * 4,
+               [&](int64_t i) { ScaleBySigmoid(gates[i], to + i * hidden_size, hidden_size); });
   }
 }
 
@@ -335,7 +320,7 @@ void CpuBackend::Combine(const Tensor& topk_weights, const Tensor& expert_out, c
   const std::byte* rows = RawData(expert_out);
   const int64_t block_bytes = top_k * width * static_cast<int64_t>(DTypeBytes(expert_out.dtype()));
   float* const to = Data<float>(h);
-  ForEachRow(n, block_bytes, [&](int64_t i) {
+  ForEachRow(pool_, n, block_bytes, [&](int64_t i) {
     CombineRow(weights + i * top_k, top_k, rows + i * block_bytes, expert_out.dtype(),
                shared_data == nullptr ? nullptr : shared_data + i * width, to + i * width, width);
   });

@@ -10,6 +10,8 @@ constexpr int64_t kBlockBytes = int64_t{4} << 20;
 constexpr int64_t kMinBlockRows = 4 * kMaxTileRows;
 // Loops are cut into about this many pieces per thread, to balance threads that run at different speeds.
 constexpr int64_t kPiecesPerThread = 6;
+// In the time of one byte from memory.
+constexpr int64_t kMultiplyAddsPerByte = 2;
 
 int64_t BlockRows(const GemmCall& call) {
   const int64_t row_bytes = call.w->groups() * call.w->cols() * static_cast<int64_t>(sizeof(float));
@@ -26,17 +28,15 @@ const float* PackRows(ThreadPool& pool, Scratch& scratch, const GemmCall& call, 
     return x;
   }
   float* const packed = scratch.Reserve(tiling.num_rows * groups * cols);
-  pool.Run(tiling.num_tiles(), [&](int64_t tile) {
+  ForEachRow(pool, tiling.num_tiles(), kMaxTileRows * groups * cols * 8, [&](int64_t tile) {
     const int64_t begin = tiling.begin(tile);
     const int rows = tiling.size(tile);
-    float* to = packed + begin * groups * cols;
     for (int64_t g = 0; g < groups; ++g) {
+      const void* from[kMaxTileRows];
       for (int r = 0; r < rows; ++r) {
-        const float* from = x + (begin + r) * call.x_row_stride + g * call.x_group_stride;
-        for (int64_t k = 0; k < cols; ++k) {
-          to[(g * cols + k) * rows + r] = from[k];
-        }
+        from[r] = x + (begin + r) * call.x_row_stride + g * call.x_group_stride;
       }
+      PackTile(from, DType::kF32, rows, cols, packed + (begin * groups + g * rows) * cols);
     }
   });
   return packed;
@@ -64,8 +64,9 @@ void MultiplyBlock(ThreadPool& pool, Scratch& scratch, const GemmCall& call, int
   const int64_t tiles = tiling.num_tiles();
   const int64_t panels = w.groups() * w.num_panels();
   // Pieces are panels × tiles; tiles are split only when there are too few panels to go round.
-  const int64_t wanted = kPiecesPerThread * pool.num_threads();
-  const int64_t panels_per_piece = std::max<int64_t>(1, panels / wanted);
+  const int64_t cost = panels * (w.panel_bytes() + num_rows * w.cols() * kPanelRows / kMultiplyAddsPerByte);
+  const int64_t wanted = std::clamp<int64_t>(cost / kMinPieceCost, 1, kPiecesPerThread * pool.num_threads());
+  const int64_t panels_per_piece = std::max<int64_t>(1, (panels + wanted - 1) / wanted);
   const int64_t panel_pieces = (panels + panels_per_piece - 1) / panels_per_piece;
   const int64_t tile_pieces = std::clamp<int64_t>(wanted / panel_pieces, 1, tiles);
   const int call_panels = num_rows <= 3 ? kMaxCallPanels : 1;

@@ -130,6 +130,27 @@ void MultiplyPanels(const std::byte* panels, int64_t panel_bytes, int num_panels
   }
 }
 
+// Sixteen inputs at a time, so that the scattered stores stay within a few cache lines.
+template <typename T>
+void PackTileOf(const void* const* rows, int num_rows, int64_t cols, float* to) {
+  for (int64_t k = 0; k < cols; k += 16) {
+    const int count = static_cast<int>(cols - k < 16 ? cols - k : 16);
+    for (int r = 0; r < num_rows; ++r) {
+      alignas(64) float widened[16];
+      const T* from = static_cast<const T*>(rows[r]) + k;
+      Store16(count == 16 ? Load16(from) : Load16Partial(from, count), widened);
+      for (int i = 0; i < count; ++i) {
+        to[(k + i) * num_rows + r] = widened[i];
+      }
+    }
+  }
+}
+
+void PackTile(const void* const* rows, bool is_bf16, int num_rows, int64_t cols, float* to) {
+  const auto pack = is_bf16 ? PackTileOf<uint16_t> : PackTileOf<float>;
+  pack(rows, num_rows, cols, to);
+}
+
 void SiluMultiply(const float* gate_up, int rows, float* out) {
   for (int r = 0; r < rows; ++r) {
     const float* row = gate_up + r * kPanelRows;
@@ -145,7 +166,12 @@ HWY_AFTER_NAMESPACE();
 namespace tandem::compute::cpu {
 
 HWY_EXPORT(MultiplyPanels);
+HWY_EXPORT(PackTile);
 HWY_EXPORT(SiluMultiply);
+
+void PackTile(const void* const* rows, DType dtype, int num_rows, int64_t cols, float* to) {
+  HWY_DYNAMIC_DISPATCH(PackTile)(rows, dtype == DType::kBF16, num_rows, cols, to);
+}
 
 void MultiplyPanels(const PackedMatrix& w, int64_t group, int64_t panel, int num_panels, const float* x_tile, int rows,
                     float* out) {

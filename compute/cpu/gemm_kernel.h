@@ -23,6 +23,9 @@ struct RowTiling {
   int size(int64_t tile) const { return static_cast<int>(begin(tile + 1) - begin(tile)); }
 };
 
+// to[k][r] = element k of row r, widened: the tile of rows[0 … num_rows).
+void PackTile(const void* const* rows, DType dtype, int num_rows, int64_t cols, float* to);
+
 // out[p][r][j] = one fused multiply-add chain over k ascending of panel p's output j with x_tile[k][r].
 // Panels 0 … num_panels - 1 are those from `panel` on. out [num_panels, rows, 32]; rows ≤ kMaxTileRows,
 // num_panels ≤ kMaxCallPanels.

@@ -56,36 +56,28 @@ void MlpRunner::Run(ThreadPool& pool, const MlpCall& call) {
   float* packed = packed_.Reserve(num_pairs * mlp.hidden_size());
   float* activations = activations_.Reserve(num_pairs * mlp.intermediate_size());
   PackRows(pool, call, mlp.hidden_size(), packed);
-  CutPieces(call.segments, mlp.gate_up().num_panels(), pool.num_threads());
+  CutPieces(call.segments, mlp.gate_up(), pool.num_threads());
   GateUp(pool, call, packed, activations);
-  CutPieces(call.segments, mlp.down().num_panels(), pool.num_threads());
+  CutPieces(call.segments, mlp.down(), pool.num_threads());
   Down(pool, call, activations);
 }
 
 void MlpRunner::PackRows(ThreadPool& pool, const MlpCall& call, int64_t hidden_size, float* packed) {
-  const auto* x_f32 = static_cast<const float*>(call.x);
-  const auto* x_bf16 = static_cast<const uint16_t*>(call.x);
-  pool.Run(static_cast<int64_t>(tiles_.size()), [&](int64_t i) {
+  const int64_t row_bytes = hidden_size * static_cast<int64_t>(DTypeBytes(call.x_dtype));
+  const auto* const x = static_cast<const std::byte*>(call.x);
+  ForEachRow(pool, static_cast<int64_t>(tiles_.size()), kMaxTileRows * hidden_size * 4, [&](int64_t i) {
     const Tile tile = tiles_[static_cast<size_t>(i)];
-    float* to = packed + tile.begin * hidden_size;
+    const void* rows[kMaxTileRows];
     for (int r = 0; r < tile.rows; ++r) {
       const int64_t pair = tile.begin + r;
-      const int64_t row = call.pair_rows == nullptr ? pair : call.pair_rows[pair];
-      const int64_t from = row * hidden_size;
-      if (call.x_dtype == DType::kBF16) {
-        for (int64_t k = 0; k < hidden_size; ++k) {
-          to[k * tile.rows + r] = BF16ToF32(x_bf16[from + k]);
-        }
-      } else {
-        for (int64_t k = 0; k < hidden_size; ++k) {
-          to[k * tile.rows + r] = x_f32[from + k];
-        }
-      }
+      rows[r] = x + (call.pair_rows == nullptr ? pair : call.pair_rows[pair]) * row_bytes;
     }
+    PackTile(rows, call.x_dtype, tile.rows, hidden_size, packed + tile.begin * hidden_size);
   });
 }
 
-void MlpRunner::CutPieces(absl::Span<const MlpSegment> segments, int64_t num_panels, int num_threads) {
+void MlpRunner::CutPieces(absl::Span<const MlpSegment> segments, const PackedMatrix& w, int num_threads) {
+  const int64_t num_panels = w.num_panels();
   int64_t total_cost = 0;
   for (const MlpSegment& segment : segments) {
     total_cost += PanelCost(segment) * num_panels;
@@ -102,10 +94,11 @@ void MlpRunner::CutPieces(absl::Span<const MlpSegment> segments, int64_t num_pan
                          static_cast<int32_t>(std::min(begin + step, num_panels))});
     }
   }
+  piece_bytes_ = total_cost * w.panel_bytes() / kPanelReadRows / static_cast<int64_t>(pieces_.size());
 }
 
 void MlpRunner::GateUp(ThreadPool& pool, const MlpCall& call, const float* packed, float* activations) {
-  pool.Run(static_cast<int64_t>(pieces_.size()), [&](int64_t i) {
+  ForEachRow(pool, static_cast<int64_t>(pieces_.size()), piece_bytes_, [&](int64_t i) {
     const Piece piece = pieces_[static_cast<size_t>(i)];
     const MlpSegment& segment = call.segments[static_cast<size_t>(piece.segment)];
     const int64_t intermediate_size = segment.weights->intermediate_size();
@@ -128,7 +121,7 @@ void MlpRunner::GateUp(ThreadPool& pool, const MlpCall& call, const float* packe
 void MlpRunner::Down(ThreadPool& pool, const MlpCall& call, const float* activations) {
   const int64_t element_bytes = static_cast<int64_t>(DTypeBytes(call.out_dtype));
   auto* const out = static_cast<std::byte*>(call.out);
-  pool.Run(static_cast<int64_t>(pieces_.size()), [&](int64_t i) {
+  ForEachRow(pool, static_cast<int64_t>(pieces_.size()), piece_bytes_, [&](int64_t i) {
     const Piece piece = pieces_[static_cast<size_t>(i)];
     const MlpSegment& segment = call.segments[static_cast<size_t>(piece.segment)];
     const int64_t hidden_size = segment.weights->hidden_size();

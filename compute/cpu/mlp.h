@@ -49,7 +49,7 @@ class MlpRunner {
   };
 
   void PackRows(ThreadPool& pool, const MlpCall& call, int64_t hidden_size, float* packed);
-  void CutPieces(absl::Span<const MlpSegment> segments, int64_t num_panels, int num_threads);
+  void CutPieces(absl::Span<const MlpSegment> segments, const PackedMatrix& w, int num_threads);
   void GateUp(ThreadPool& pool, const MlpCall& call, const float* packed, float* activations);
   void Down(ThreadPool& pool, const MlpCall& call, const float* activations);
 
@@ -57,6 +57,7 @@ class MlpRunner {
   Scratch activations_;
   std::vector<Tile> tiles_;
   std::vector<Piece> pieces_;
+  int64_t piece_bytes_ = 0;  // average cost, as memory traffic
 };
 
 }  // namespace tandem::compute::cpu

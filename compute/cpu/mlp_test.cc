@@ -96,11 +96,11 @@ struct GroupedCase {
 };
 
 std::vector<float> RunGrouped(Backend& backend, const GroupedCase& c, bool one_by_one) {
-  constexpr int64_t kHidden = 80;
+  constexpr int64_t kHidden = 208;
   constexpr int kSizes[] = {14, 0, 1, 30, 2};
   std::vector<MlpWeightsPtr> experts;
   for (uint32_t e = 0; e < 5; ++e) {
-    experts.push_back(TestMlp(kHidden, 72, 100 + 10 * e).Pack(backend, c.weights));
+    experts.push_back(TestMlp(kHidden, 136, 100 + 10 * e).Pack(backend, c.weights));
   }
   const Tensor x = Make(backend, c.wire, {20, kHidden}, RandomVector(20 * kHidden, 1));
   std::vector<int32_t> pair_rows;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "compute/cpu/row_kernels.h"
+
 namespace tandem::compute::cpu {
 namespace {
 
@@ -10,21 +12,33 @@ namespace {
 constexpr int64_t kPanelsPerTurn = 4;
 constexpr int64_t kMaxDimension = int64_t{1} << 31;
 
-// rows: [32][cols] f32.
+// Inputs are interleaved so many at a time: a cache line of a bf16 row, used up while it is there.
+constexpr int64_t kInterleaveCols = 32;
+
+// rows: [32][cols].
 void InterleaveBF16(const float* rows, int64_t cols, uint32_t* out) {
-  for (int64_t k = 0; k < cols; ++k) {
-    for (int64_t i = 0; i < kPanelRows / 2; ++i) {
-      const uint32_t low = F32ToBF16(rows[i * cols + k]);
-      const uint32_t high = F32ToBF16(rows[(i + kPanelRows / 2) * cols + k]);
-      out[k * (kPanelRows / 2) + i] = low | high << 16;
+  constexpr int64_t kHalf = kPanelRows / 2;
+  std::vector<uint16_t> narrow(static_cast<size_t>(kPanelRows * cols));
+  ConvertRow(rows, DType::kF32, narrow.data(), DType::kBF16, kPanelRows * cols);
+  for (int64_t begin = 0; begin < cols; begin += kInterleaveCols) {
+    const int64_t end = std::min(cols, begin + kInterleaveCols);
+    for (int64_t i = 0; i < kHalf; ++i) {
+      const uint16_t* low = narrow.data() + i * cols;
+      const uint16_t* high = low + kHalf * cols;
+      for (int64_t k = begin; k < end; ++k) {
+        out[k * kHalf + i] = low[k] | uint32_t{high[k]} << 16;
+      }
     }
   }
 }
 
 void InterleaveF32(const float* rows, int64_t cols, float* out) {
-  for (int64_t k = 0; k < cols; ++k) {
+  for (int64_t begin = 0; begin < cols; begin += kInterleaveCols) {
+    const int64_t end = std::min(cols, begin + kInterleaveCols);
     for (int64_t i = 0; i < kPanelRows; ++i) {
-      out[k * kPanelRows + i] = rows[i * cols + k];
+      for (int64_t k = begin; k < end; ++k) {
+        out[k * kPanelRows + i] = rows[i * cols + k];
+      }
     }
   }
 }

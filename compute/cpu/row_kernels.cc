@@ -83,6 +83,13 @@ void SigmoidRow(float* x, int64_t n) {
   }
 }
 
+void ExpRow(float* x, int64_t n) {
+  for (int64_t i = 0; i < n; i += 16) {
+    const int count = static_cast<int>(n - i < 16 ? n - i : 16);
+    Store16Partial(Exp(Load16Partial(x + i, count)), x + i, count);
+  }
+}
+
 void SoftmaxRow(float* x, int64_t n) {
   float max = -HUGE_VALF;
   for (int64_t i = 0; i < n; ++i) {
@@ -114,6 +121,7 @@ HWY_EXPORT(CombineRowF32);
 HWY_EXPORT(CombineRowBF16);
 HWY_EXPORT(ScaleBySigmoid);
 HWY_EXPORT(SigmoidRow);
+HWY_EXPORT(ExpRow);
 HWY_EXPORT(SoftmaxRow);
 
 void ConvertRow(const void* from, DType from_dtype, void* to, DType to_dtype, int64_t n) {
@@ -147,6 +155,8 @@ void ScoreExperts(GateScoring scoring, float* logits, int64_t n) {
     HWY_DYNAMIC_DISPATCH(SoftmaxRow)(logits, n);
   }
 }
+
+void ExpRow(float* x, int64_t n) { HWY_DYNAMIC_DISPATCH(ExpRow)(x, n); }
 
 }  // namespace tandem::compute::cpu
 #endif  // HWY_ONCE

@@ -24,4 +24,7 @@ void ScaleBySigmoid(float gate, float* x, int64_t n);
 // Logits to scores in place, softmax or sigmoid.
 void ScoreExperts(GateScoring scoring, float* logits, int64_t n);
 
+// x = e^x, relative error below 2^-22.
+void ExpRow(float* x, int64_t n);
+
 }  // namespace tandem::compute::cpu

@@ -1,5 +1,6 @@
 // Operations on rows, memory and events.
 #include <cmath>
+#include <limits>
 
 #include "compute/cpu/row_kernels.h"
 #include "compute/cpu/test_util.h"
@@ -54,6 +55,34 @@ TEST(RowsTest, RoundingMatchesTheScalarConversionForAllUpperHalves) {
       ASSERT_EQ(rounded[i], F32ToBF16(values[i])) << std::bit_cast<uint32_t>(values[i]);
       ASSERT_EQ(std::bit_cast<uint32_t>(widened[i]), uint32_t{rounded[i]} << 16);
     }
+  }
+}
+
+TEST(RowsTest, ExpIsAccurateAndHasTheSameBitsOnEveryInstructionSet) {
+  const float inf = std::numeric_limits<float>::infinity();
+  std::vector<float> inputs = {0.0f, -0.0f, inf, -inf, 3e38f, -3e38f, 88.7f, 88.8f, -87.4f, -103.9f, -104.1f};
+  for (float x = -103.5f; x < 88.5f; x += 0.00371f) {
+    inputs.push_back(x);
+  }
+  std::vector<uint32_t> first;
+  for (int64_t target : TestTargets()) {
+    const ScopedTarget scope(target);
+    std::vector<float> values = inputs;
+    ExpRow(values.data(), static_cast<int64_t>(values.size()));
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double expected = std::exp(static_cast<double>(inputs[i]));
+      if (expected > std::numeric_limits<float>::max()) {
+        ASSERT_EQ(values[i], inf) << inputs[i];
+      } else {
+        // The smallest denormal is the spacing below the normal range.
+        ASSERT_NEAR(values[i], expected, expected * 0x1p-22 + 0x1p-149) << inputs[i];
+      }
+    }
+    first = first.empty() ? Bits(values) : first;
+    ASSERT_EQ(Bits(values), first) << hwy::TargetName(target);
+    float nan = std::numeric_limits<float>::quiet_NaN();
+    ExpRow(&nan, 1);
+    ASSERT_TRUE(std::isnan(nan));
   }
 }
 

@@ -170,7 +170,7 @@ HWY_INLINE float Max16(const F16& v) {
   return max;
 }
 
-// e^x, relative error below 2 ulp. Cody-Waite reduction by ln 2 in two parts, then the Taylor polynomial of degree 7
+// e^x, relative error below 2^-22. Cody-Waite reduction by ln 2 in two parts, then the Taylor polynomial of degree 7
 // on [-ln 2 / 2, ln 2 / 2] and a scaling in two steps, which reaches denormals. Our own, because Highway's may differ
 // in the last bit between instruction sets and versions.
 HWY_INLINE VF Exp(VF x) {

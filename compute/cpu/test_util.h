@@ -111,7 +111,7 @@ inline std::vector<int64_t> TestTargets() {
       targets.push_back(target);
     }
   }
-  targets.push_back(HWY_EMU128);
+  targets.push_back(HWY_EMU128 | HWY_SCALAR);
 #else
   targets.push_back(hwy::SupportedTargets());
 #endif

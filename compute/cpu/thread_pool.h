@@ -1,6 +1,7 @@
 // Worker threads of the CPU backend.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <thread>
@@ -58,5 +59,21 @@ class ThreadPool {
   std::atomic<bool> stopping_{false};
   std::vector<std::thread> workers_;
 };
+
+// Handing a piece of work to another thread pays from about this many bytes of memory traffic on, or as many
+// multiply-adds: a few microseconds.
+inline constexpr int64_t kMinPieceCost = 64 << 10;
+
+// Calls body(row) for every row (or other item of work), in pieces of at least kMinPieceCost.
+template <typename RowBody>
+void ForEachRow(ThreadPool& pool, int64_t num_rows, int64_t row_bytes, const RowBody& body) {
+  const int64_t step = std::max<int64_t>(1, kMinPieceCost / std::max<int64_t>(1, row_bytes));
+  pool.Run((num_rows + step - 1) / step, [&](int64_t piece) {
+    const int64_t end = std::min(num_rows, (piece + 1) * step);
+    for (int64_t row = piece * step; row < end; ++row) {
+      body(row);
+    }
+  });
+}
 
 }  // namespace tandem::compute::cpu

@@ -1,7 +1,5 @@
 #include "model/tokenizer/added_tokens.h"
 
-#include <algorithm>
-
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "model/tokenizer/unicode.h"
@@ -9,8 +7,8 @@
 namespace tandem::model::tokenizer {
 namespace {
 
-size_t SkipSpaceBackward(absl::string_view text, size_t pos) {
-  while (pos > 0) {
+size_t SkipSpaceBackward(absl::string_view text, size_t pos, size_t limit) {
+  while (pos > limit) {
     const size_t previous = PreviousCharacter(text, pos);
     size_t cursor = previous;
     if (!IsWhiteSpace(NextCodePoint(text, &cursor))) break;
@@ -104,7 +102,7 @@ std::vector<AddedTokenMatcher::Part> AddedTokenMatcher::Split(absl::string_view 
     size_t begin = match->begin;
     size_t end = match->end;
     // White space that the previous match took stays with it.
-    if (token.lstrip) begin = std::max(SkipSpaceBackward(text, begin), done);
+    if (token.lstrip) begin = begin < done ? done : SkipSpaceBackward(text, begin, done);
     if (token.rstrip) end = SkipSpaceForward(text, end);
     if (done < begin) parts.push_back({done, begin, std::nullopt});
     parts.push_back({begin, end, token.id});

@@ -86,6 +86,14 @@ std::optional<int32_t> AddedVocabulary::TokenToId(absl::string_view content) con
   return it == id_of_content_.end() ? std::nullopt : std::optional<int32_t>(it->second);
 }
 
+std::vector<int32_t> AddedVocabulary::ControlIds() const {
+  std::vector<int32_t> ids;
+  for (const Entry& entry : entries_) {
+    if (entry.token.IsControl()) ids.push_back(entry.token.id);
+  }
+  return ids;
+}
+
 absl::string_view AddedVocabulary::TextOf(int32_t id) const {
   const Entry* entry = FindEntry(id);
   return entry == nullptr ? absl::string_view() : absl::string_view(entry->text);

@@ -31,6 +31,7 @@ class AddedVocabulary {
   absl::string_view TextOf(int32_t id) const;
   // Whether decoding with skip_special_tokens leaves the token out.
   bool IsSkipped(int32_t id) const;
+  std::vector<int32_t> ControlIds() const;
   // One more than the largest id; 0 if there are none.
   int32_t id_limit() const { return static_cast<int32_t>(index_of_id_.size()); }
 

@@ -27,8 +27,29 @@ absl::string_view BpeModel::IdToToken(int32_t id) const {
   return id >= 0 && id < id_limit() ? absl::string_view(tokens_[id]) : absl::string_view();
 }
 
-void BpeModel::EncodeWord(absl::string_view word, Scratch* scratch, std::vector<int32_t>* out) const {
-  if (!WordCache::CanHold(word)) {
+void BpeModel::SetControlTokens(absl::Span<const int32_t> ids) {
+  for (const int32_t id : ids) {
+    if (!Has(id)) continue;
+    if (is_control_.size() <= static_cast<size_t>(id)) is_control_.resize(id + 1);
+    is_control_[id] = true;
+    can_reach_control_ = can_reach_control_ || ignore_merges_ || is_merged_[id];
+  }
+}
+
+MergeTable::Merge BpeModel::FindMerge(int32_t left, int32_t right, bool avoid_control) const {
+  const MergeTable::Merge merge = merge_table_.Find(left, right);
+  const bool is_avoided = avoid_control && merge != MergeTable::kNone && IsControl(MergeTable::MergedId(merge));
+  return is_avoided ? MergeTable::kNone : merge;
+}
+
+void BpeModel::EncodeWord(absl::string_view word, bool avoid_control, Scratch* scratch,
+                          std::vector<int32_t>* out) const {
+  scratch->avoid_control = avoid_control && can_reach_control_;
+  EncodeCached(word, scratch, out);
+}
+
+void BpeModel::EncodeCached(absl::string_view word, Scratch* scratch, std::vector<int32_t>* out) const {
+  if (!WordCache::CanHold(word) || scratch->avoid_control) {
     EncodeUncached(word, scratch, out);
     return;
   }
@@ -47,7 +68,8 @@ void BpeModel::EncodeUncached(absl::string_view word, Scratch* scratch, std::vec
       AppendInByteAlphabet(word, &scratch->alphabet_word);
       token = scratch->alphabet_word;
     }
-    if (const std::optional<int32_t> id = TokenToId(token)) {
+    const std::optional<int32_t> id = TokenToId(token);
+    if (id && !(scratch->avoid_control && IsControl(*id))) {
       out->push_back(*id);
       return;
     }
@@ -66,7 +88,7 @@ void BpeModel::EncodeUncached(absl::string_view word, Scratch* scratch, std::vec
     if (part.size() == word.size()) {
       EncodePart(part, scratch, out);
     } else {
-      EncodeWord(part, scratch, out);
+      EncodeCached(part, scratch, out);
     }
   }
 }
@@ -133,9 +155,10 @@ void BpeModel::PushSymbols(absl::string_view part, std::vector<int32_t>* ids) co
 void BpeModel::MergeShort(Scratch* scratch) const {
   std::vector<int32_t>& ids = scratch->ids;
   std::array<MergeTable::Merge, kShortWordSymbols> merges;
+  const bool avoid_control = scratch->avoid_control;
   size_t count = ids.size();
   for (size_t i = 0; i + 1 < count; ++i) {
-    merges[i] = merge_table_.Find(ids[i], ids[i + 1]);
+    merges[i] = FindMerge(ids[i], ids[i + 1], avoid_control);
   }
   while (count > 1) {
     // Equal ranks mean equal merges; the first minimum is the leftmost one.
@@ -145,8 +168,8 @@ void BpeModel::MergeShort(Scratch* scratch) const {
     std::copy(ids.begin() + best + 2, ids.begin() + count, ids.begin() + best + 1);
     std::copy(merges.begin() + best + 1, merges.begin() + (count - 1), merges.begin() + best);
     --count;
-    if (best > 0) merges[best - 1] = merge_table_.Find(ids[best - 1], ids[best]);
-    if (best + 1 < count) merges[best] = merge_table_.Find(ids[best], ids[best + 1]);
+    if (best > 0) merges[best - 1] = FindMerge(ids[best - 1], ids[best], avoid_control);
+    if (best + 1 < count) merges[best] = FindMerge(ids[best], ids[best + 1], avoid_control);
   }
   ids.resize(count);
 }
@@ -157,6 +180,7 @@ void BpeModel::MergeLong(Scratch* scratch) const {
   std::vector<int32_t>& previous = scratch->previous;
   std::vector<int32_t>& next = scratch->next;
   std::vector<uint64_t>& heap = scratch->heap;
+  const bool avoid_control = scratch->avoid_control;
   const int32_t count = static_cast<int32_t>(ids.size());
   merges.assign(count, MergeTable::kNone);
   previous.resize(count);
@@ -167,12 +191,12 @@ void BpeModel::MergeLong(Scratch* scratch) const {
   for (int32_t i = 0; i < count; ++i) {
     previous[i] = i - 1;
     next[i] = i + 1;
-    if (i + 1 < count) merges[i] = merge_table_.Find(ids[i], ids[i + 1]);
+    if (i + 1 < count) merges[i] = FindMerge(ids[i], ids[i + 1], avoid_control);
     if (merges[i] != MergeTable::kNone) heap.push_back(entry(i));
   }
   std::make_heap(heap.begin(), heap.end(), std::greater<>());
   const auto update = [&](int32_t i) {
-    merges[i] = next[i] < count ? merge_table_.Find(ids[i], ids[next[i]]) : MergeTable::kNone;
+    merges[i] = next[i] < count ? FindMerge(ids[i], ids[next[i]], avoid_control) : MergeTable::kNone;
     if (merges[i] == MergeTable::kNone) return;
     heap.push_back(entry(i));
     std::push_heap(heap.begin(), heap.end(), std::greater<>());

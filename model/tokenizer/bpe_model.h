@@ -33,6 +33,7 @@ class BpeModel {
     std::vector<int32_t> next;
     std::vector<uint64_t> heap;
     std::string alphabet_word;
+    bool avoid_control = false;
   };
 
   // Reads the "model" block. With `byte_level`, words given to EncodeWord are raw bytes and the vocabulary is written
@@ -42,8 +43,12 @@ class BpeModel {
   BpeModel(const BpeModel&) = delete;
   BpeModel& operator=(const BpeModel&) = delete;
 
-  // Appends the ids of one word. Thread-safe as long as each thread has its own scratch.
-  void EncodeWord(absl::string_view word, Scratch* scratch, std::vector<int32_t>* out) const;
+  // Names the tokens that EncodeWord must be able to avoid. Call before the model is shared.
+  void SetControlTokens(absl::Span<const int32_t> ids);
+
+  // Appends the ids of one word. With `avoid_control` no merge ends in a control token, so that a word of a user cannot
+  // become one. Thread-safe as long as each thread has its own scratch.
+  void EncodeWord(absl::string_view word, bool avoid_control, Scratch* scratch, std::vector<int32_t>* out) const;
 
   // One more than the largest id.
   int32_t id_limit() const { return static_cast<int32_t>(tokens_.size()); }
@@ -72,6 +77,10 @@ class BpeModel {
   void BuildStarts();
   Start StartOf(absl::string_view character) const;
 
+  MergeTable::Merge FindMerge(int32_t left, int32_t right, bool avoid_control) const;
+  bool IsControl(int32_t id) const { return static_cast<size_t>(id) < is_control_.size() && is_control_[id]; }
+
+  void EncodeCached(absl::string_view word, Scratch* scratch, std::vector<int32_t>* out) const;
   void EncodeUncached(absl::string_view word, Scratch* scratch, std::vector<int32_t>* out) const;
   void EncodePart(absl::string_view part, Scratch* scratch, std::vector<int32_t>* out) const;
   void PushSymbols(absl::string_view part, std::vector<int32_t>* ids) const;
@@ -88,6 +97,9 @@ class BpeModel {
   std::vector<bool> is_used_;       // by id
   absl::flat_hash_map<absl::string_view, int32_t> vocab_;
   MergeTable merge_table_;
+  std::vector<bool> is_merged_;         // by id: some merge ends in it
+  std::vector<bool> is_control_;        // by id; may be shorter than tokens_
+  bool can_reach_control_ = false;      // some word encodes to a control token
   std::array<Start, 256> byte_starts_;  // byte_level_ only
   bool all_bytes_known_ = false;
   std::vector<int32_t> low_character_ids_;  // by code point below kLowCodePoints

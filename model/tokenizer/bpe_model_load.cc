@@ -104,6 +104,7 @@ absl::Status BpeModel::ReadVocabulary(JsonObject model) {
 absl::Status BpeModel::ReadMerges(JsonObject model) {
   ASSIGN_OR_RETURN(const JsonArray merges, ArrayField(model, "merges", "model"));
   merge_table_ = MergeTable(merges.size());
+  is_merged_.resize(tokens_.size());
   cut_at_word_mark_ = !byte_level_ && !ignore_merges_ && TokenToId(kWordMark).has_value();
   uint32_t rank = 0;
   for (const JsonValue merge : merges) {
@@ -138,6 +139,7 @@ absl::Status BpeModel::AddMerge(absl::string_view left, absl::string_view right,
   ASSIGN_OR_RETURN(const int32_t right_id, id_of(right));
   ASSIGN_OR_RETURN(const int32_t merged_id, id_of(absl::StrCat(left, right)));
   merge_table_.Set(left_id, right_id, rank, merged_id);
+  is_merged_[merged_id] = true;
   const bool crosses_into_mark = right.substr(0, kWordMark.size()) == kWordMark &&
                                  (left.size() < kWordMark.size() || left.substr(left.size() - 3) != kWordMark);
   cut_at_word_mark_ = cut_at_word_mark_ && !crosses_into_mark;

@@ -1,7 +1,5 @@
 #include "model/tokenizer/normalizer.h"
 
-#include <utf8proc.h>
-
 #include <utility>
 #include <vector>
 
@@ -118,20 +116,13 @@ class Strip : public Normalizer {
   bool right_;
 };
 
-// Character by character, without regard to context, as Rust's char::to_lowercase.
 class Lowercase : public Normalizer {
  public:
   absl::Status Apply(std::string* text) const override {
-    constexpr uint32_t kDottedCapitalI = 0x130;  // the one character whose lower case is two
     std::string out;
     size_t pos = 0;
     while (pos < text->size()) {
-      const uint32_t code_point = NextCodePoint(*text, &pos);
-      if (code_point == kDottedCapitalI) {
-        out.append("i\xCC\x87");
-      } else {
-        AppendUtf8(static_cast<uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(code_point))), &out);
-      }
+      AppendLowercase(NextCodePoint(*text, &pos), &out);
     }
     *text = std::move(out);
     return absl::OkStatus();

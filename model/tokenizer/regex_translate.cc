@@ -1,90 +1,19 @@
 #include "model/tokenizer/regex_translate.h"
 
-#include <cctype>
+#include <algorithm>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "base/status.h"
+#include "model/tokenizer/regex_char_set.h"
 #include "model/tokenizer/unicode.h"
-#include "model/tokenizer/unicode_tables.h"
 
 namespace tandem::model::tokenizer {
 namespace {
 
-constexpr absl::string_view kSpaceItems =
-    "\\x09-\\x0d\\x20\\x{85}\\x{a0}\\x{1680}\\x{2000}-\\x{200a}\\x{2028}\\x{2029}\\x{202f}\\x{205f}\\x{3000}";
-// Oniguruma counts letter numbers, enclosed letters and the Latin-1 superscripts and fractions as word characters.
-constexpr absl::string_view kWordExtras =
-    "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}\\x{24b6}-\\x{24e9}\\x{1f130}-\\x{1f149}"
-    "\\x{1f150}-\\x{1f169}\\x{1f170}-\\x{1f189}";
 constexpr int kMaxNesting = 64;
-
-// A set of characters: `items` can stand between brackets, each of `others` is an expression for one character.
-struct CharSet {
-  std::string items;
-  std::vector<std::string> others;
-  bool negated = false;
-};
-
-std::string ToExpression(const CharSet& set) {
-  if (set.others.empty()) {
-    if (set.items.empty()) return set.negated ? "(?s:.)" : "(?!)";
-    return absl::StrCat(set.negated ? "[^" : "[", set.items, "]");
-  }
-  std::vector<std::string> choices = set.others;
-  if (!set.items.empty()) choices.push_back(absl::StrCat("[", set.items, "]"));
-  const std::string any_of = absl::StrCat("(?:", absl::StrJoin(choices, "|"), ")");
-  return set.negated ? absl::StrCat("(?:(?!", any_of, ")(?s:.))") : any_of;
-}
-
-std::string Item(uint32_t code_point) { return absl::StrFormat("\\x{%x}", code_point); }
-
-std::string ShortCategory(absl::string_view name) {
-  static constexpr std::pair<absl::string_view, absl::string_view> kNames[] = {{"letter", "L"},
-                                                                               {"mark", "M"},
-                                                                               {"number", "N"},
-                                                                               {"punctuation", "P"},
-                                                                               {"symbol", "S"},
-                                                                               {"separator", "Z"},
-                                                                               {"other", "C"},
-                                                                               {"uppercaseletter", "Lu"},
-                                                                               {"upper", "Lu"},
-                                                                               {"lower", "Ll"},
-                                                                               {"lowercaseletter", "Ll"},
-                                                                               {"titlecaseletter", "Lt"},
-                                                                               {"digit", "Nd"},
-                                                                               {"modifierletter", "Lm"},
-                                                                               {"otherletter", "Lo"},
-                                                                               {"decimalnumber", "Nd"},
-                                                                               {"nonspacingmark", "Mn"},
-                                                                               {"punct", "P"}};
-  std::string key;
-  for (const char c : name) {
-    if (c != '_' && c != ' ' && c != '-') key.push_back(absl::ascii_tolower(c));
-  }
-  for (const auto& [long_name, short_name] : kNames) {
-    if (key == long_name) return std::string(short_name);
-  }
-  return std::string(name);
-}
-
-// \p{name} plus the younger characters of that category.
-std::string PropertyItems(absl::string_view name) {
-  const std::string category = ShortCategory(name);
-  std::string items = absl::StrCat("\\p{", category, "}");
-  if (category.size() > 2) return items;
-  for (const CategoryRange& range : AssignedSinceUnicode15()) {
-    const absl::string_view actual = range.category;
-    if (actual.substr(0, category.size()) == category) {
-      absl::StrAppend(&items, Item(range.first), "-", Item(range.last));
-    }
-  }
-  return items;
-}
 
 class Translator {
  public:
@@ -205,11 +134,10 @@ class Translator {
     set->negated = absl::ascii_isupper(static_cast<unsigned char>(kind));
     switch (absl::ascii_tolower(static_cast<unsigned char>(kind))) {
       case 's':
-        set->items = std::string(kSpaceItems);
+        set->items = std::string(SpaceItems());
         break;
       case 'w':
-        set->items = absl::StrCat(PropertyItems("L"), PropertyItems("M"), PropertyItems("Nd"), PropertyItems("Nl"),
-                                  PropertyItems("Pc"), kWordExtras);
+        set->items = WordItems();
         break;
       case 'd':
         set->items = PropertyItems("Nd");
@@ -333,7 +261,7 @@ class Translator {
     }
     size_t next = pos_;
     const uint32_t code_point = NextCodePoint(in_, &next);
-    absl::StrAppend(&set->items, Item(code_point));
+    absl::StrAppend(&set->items, CodePointItem(code_point));
     pos_ = next;
     return absl::OkStatus();
   }
@@ -342,7 +270,7 @@ class Translator {
     const size_t close = in_.find(":]", pos_);
     if (close == absl::string_view::npos) return Error("a POSIX class is not closed by :]");
     const absl::string_view whole = in_.substr(pos_, close + 2 - pos_);
-    absl::StrAppend(&set->items, whole == "[:space:]" ? kSpaceItems : whole);
+    absl::StrAppend(&set->items, whole == "[:space:]" ? SpaceItems() : whole);
     pos_ = close + 2;
     return absl::OkStatus();
   }

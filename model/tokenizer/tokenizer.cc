@@ -30,6 +30,13 @@ struct EncodeScratch {
   PieceList pieces;
 };
 
+// Normalized text between added tokens.
+struct TextPart {
+  absl::string_view text;
+  bool at_origin;   // begins where the input begins
+  bool is_trusted;  // nothing in it came from a user
+};
+
 // Lends a scratch to each running Encode and keeps the returned ones, warm caches included. Thread-safe.
 class ScratchPool {
  public:
@@ -52,6 +59,12 @@ class ScratchPool {
   std::vector<std::unique_ptr<EncodeScratch>> idle_ ABSL_GUARDED_BY(mutex_);
 };
 
+absl::Status CheckSize(size_t bytes) {
+  if (bytes <= Tokenizer::kMaxTextBytes) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("the text has ", bytes, " bytes, at most ", Tokenizer::kMaxTextBytes, " can be encoded"));
+}
+
 }  // namespace
 
 struct Tokenizer::Parts {
@@ -66,8 +79,7 @@ struct Tokenizer::Parts {
   absl::Status EncodeText(absl::string_view text, const TrustMap& trust, std::vector<int32_t>* ids);
   absl::Status EncodeSegment(absl::string_view segment, bool at_origin, const TrustMap& trust, EncodeScratch* scratch,
                              std::vector<int32_t>* ids) const;
-  absl::Status EncodePlain(absl::string_view text, bool at_origin, EncodeScratch* scratch,
-                           std::vector<int32_t>* ids) const;
+  absl::Status EncodePlain(const TextPart& part, EncodeScratch* scratch, std::vector<int32_t>* ids) const;
 };
 
 absl::Status Tokenizer::Parts::EncodeText(absl::string_view text, const TrustMap& trust, std::vector<int32_t>* ids) {
@@ -95,6 +107,7 @@ absl::Status Tokenizer::Parts::EncodeSegment(absl::string_view segment, bool at_
   if (normalizer != nullptr) {
     storage = std::string(segment);
     RETURN_IF_ERROR(normalizer->Apply(&storage));
+    RETURN_IF_ERROR(CheckSize(storage.size()));
     text = storage;
     ASSIGN_OR_RETURN(text_trust, trust.Normalized(segment, text, *normalizer));
   }
@@ -106,21 +119,22 @@ absl::Status Tokenizer::Parts::EncodeSegment(absl::string_view segment, bool at_
       ids->push_back(*part.id);
       continue;
     }
-    RETURN_IF_ERROR(
-        EncodePlain(text.substr(part.begin, part.end - part.begin), at_origin && part.begin == 0, scratch, ids));
+    const TextPart plain{text.substr(part.begin, part.end - part.begin), at_origin && part.begin == 0,
+                         text_trust.all_trusted()};
+    RETURN_IF_ERROR(EncodePlain(plain, scratch, ids));
   }
   return absl::OkStatus();
 }
 
-absl::Status Tokenizer::Parts::EncodePlain(absl::string_view text, bool at_origin, EncodeScratch* scratch,
+absl::Status Tokenizer::Parts::EncodePlain(const TextPart& part, EncodeScratch* scratch,
                                            std::vector<int32_t>* ids) const {
   PieceList& pieces = scratch->pieces;
-  pieces.Reset(text, at_origin);
+  pieces.Reset(part.text, part.at_origin);
   for (const std::unique_ptr<PreTokenizer>& step : pre_tokenizer.steps) {
     RETURN_IF_ERROR(step->Apply(&pieces));
   }
   for (const Piece piece : pieces.pieces()) {
-    model->EncodeWord(pieces.TextOf(piece), &scratch->bpe, ids);
+    model->EncodeWord(pieces.TextOf(piece), !part.is_trusted, &scratch->bpe, ids);
   }
   return absl::OkStatus();
 }
@@ -156,6 +170,7 @@ absl::StatusOr<std::unique_ptr<Tokenizer>> Tokenizer::FromJson(absl::string_view
   ASSIGN_OR_RETURN(parts->model, BpeModel::FromJson(*model, parts->pre_tokenizer.byte_level));
   ASSIGN_OR_RETURN(parts->added,
                    AddedVocabulary::FromJson(Field(root, "added_tokens"), *parts->model, parts->normalizer.get()));
+  parts->model->SetControlTokens(parts->added.ControlIds());
   ASSIGN_OR_RETURN(parts->post_processor, PostProcessor::FromJson(Field(root, "post_processor")));
   ASSIGN_OR_RETURN(parts->decoder, Decoder::FromJson(Field(root, "decoder")));
   return std::unique_ptr<Tokenizer>(new Tokenizer(std::move(parts)));
@@ -173,10 +188,7 @@ absl::StatusOr<std::vector<int32_t>> Tokenizer::EncodeSpans(absl::Span<const Tex
   absl::string_view text;
   size_t total = 0;
   for (const TextSpan& span : spans) total += span.text.size();
-  if (total > kMaxTextBytes) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the text has ", total, " bytes, at most ", kMaxTextBytes, " can be encoded"));
-  }
+  RETURN_IF_ERROR(CheckSize(total));
   const bool one_valid_span = spans.size() == 1 && IsValidUtf8(spans[0].text);
   if (one_valid_span) {
     text = spans[0].text;

@@ -37,8 +37,8 @@ struct EncodeOptions {
 // Immutable after loading: all methods are thread-safe.
 class Tokenizer {
  public:
-  // Longest text, or sum of spans, that can be encoded.
-  static constexpr size_t kMaxTextBytes = size_t{1} << 30;
+  // Longest text, or sum of spans, that can be encoded; also after normalization.
+  static constexpr size_t kMaxTextBytes = size_t{256} << 20;
 
   // Reads `model_dir`/tokenizer.json. Errors: NOT_FOUND, and those of FromJson.
   static absl::StatusOr<std::unique_ptr<Tokenizer>> Load(const std::string& model_dir);

@@ -16,21 +16,24 @@ void TrustMap::Add(size_t bytes, bool trusted) {
   }
 }
 
+size_t TrustMap::RunAt(size_t pos) const {
+  const auto run = std::partition_point(runs_.begin(), runs_.end(), [pos](const Run& r) { return r.end <= pos; });
+  return static_cast<size_t>(run - runs_.begin());
+}
+
 bool TrustMap::IsTrusted(size_t begin, size_t end) const {
   // Neighbours differ, so a trusted range lies in one run.
-  const auto run = std::partition_point(runs_.begin(), runs_.end(),
-                                        [begin](const Run& candidate) { return candidate.end <= begin; });
-  return run != runs_.end() && run->trusted && end <= run->end;
+  const size_t i = RunAt(begin);
+  return i < runs_.size() && runs_[i].trusted && end <= runs_[i].end;
 }
 
 TrustMap TrustMap::Slice(size_t begin, size_t end) const {
   TrustMap slice;
-  size_t run_begin = 0;
-  for (const Run& run : runs_) {
-    const size_t from = std::max(run_begin, begin);
-    const size_t to = std::min(run.end, end);
-    if (from < to) slice.Add(to - from, run.trusted);
-    run_begin = run.end;
+  size_t pos = begin;
+  for (size_t i = RunAt(begin); i < runs_.size() && pos < end; ++i) {
+    const size_t run_end = std::min(runs_[i].end, end);
+    slice.Add(run_end - pos, runs_[i].trusted);
+    pos = run_end;
   }
   return slice;
 }

@@ -33,6 +33,9 @@ class TrustMap {
     size_t end;
     bool trusted;
   };
+  // Index of the run that holds byte `pos`, or runs_.size().
+  size_t RunAt(size_t pos) const;
+
   std::vector<Run> runs_;  // neighbours differ
 };
 

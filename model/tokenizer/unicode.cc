@@ -3,19 +3,10 @@
 #include <simdjson.h>
 #include <utf8proc.h>
 
-#include <algorithm>
-
 #include "model/tokenizer/unicode_tables.h"
 
 namespace tandem::model::tokenizer {
 namespace {
-
-template <typename Range>
-const Range* FindRange(absl::Span<const Range> ranges, uint32_t code_point) {
-  auto it = std::partition_point(ranges.begin(), ranges.end(),
-                                 [code_point](const Range& range) { return range.last < code_point; });
-  return it != ranges.end() && it->first <= code_point ? &*it : nullptr;
-}
 
 // Two-letter general category.
 absl::string_view Category(uint32_t code_point) {
@@ -130,6 +121,17 @@ bool IsWordCharacter(uint32_t c) {
   const absl::string_view category = Category(c);
   return category[0] == 'L' || category[0] == 'M' || category == "Nd" || category == "Nl" || category == "Pc" ||
          c == 0x200C || c == 0x200D || IsEnclosedLetter(c);
+}
+
+void AppendLowercase(uint32_t code_point, std::string* out) {
+  constexpr uint32_t kDottedCapitalI = 0x130;  // the one character whose lower case is two
+  if (code_point == kDottedCapitalI) {
+    out->append("i\xCC\x87");
+  } else if (const LowercaseRange* range = FindRange(LowercaseSinceUnicode16(), code_point)) {
+    AppendUtf8(range->lower + (code_point - range->first), out);
+  } else {
+    AppendUtf8(static_cast<uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(code_point))), out);
+  }
 }
 
 void LossyUtf8Stream::Push(absl::string_view bytes, std::string* out) {

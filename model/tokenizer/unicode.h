@@ -1,13 +1,23 @@
 // UTF-8 and the character classes used by Hugging Face pre-tokenizers. Functions are pure and thread-safe.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 
 namespace tandem::model::tokenizer {
+
+// The entry of a table sorted by code points that holds `code_point`, or null. Entries have `first` and `last`.
+template <typename Range>
+const Range* FindRange(absl::Span<const Range> ranges, uint32_t code_point) {
+  const auto it = std::partition_point(ranges.begin(), ranges.end(),
+                                       [code_point](const Range& range) { return range.last < code_point; });
+  return it != ranges.end() && it->first <= code_point ? &*it : nullptr;
+}
 
 inline constexpr absl::string_view kReplacementCharacter = "\xEF\xBF\xBD";  // U+FFFD
 
@@ -35,6 +45,9 @@ bool IsNumeric(uint32_t code_point);
 bool IsPunctuation(uint32_t code_point);
 // \w of Rust's regex crate: Alphabetic, M, Nd, Pc and the joiners.
 bool IsWordCharacter(uint32_t code_point);
+
+// Appends the lower case of a character, without regard to context, as Rust's char::to_lowercase.
+void AppendLowercase(uint32_t code_point, std::string* out);
 
 // Turns a byte stream into well-formed UTF-8, holding back the bytes of an unfinished character. Not thread-safe.
 class LossyUtf8Stream {

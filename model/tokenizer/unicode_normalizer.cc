@@ -47,10 +47,8 @@ absl::Status AppendNormalized(absl::string_view text, NormalizationForm form, st
 }
 
 bool IsOpaque(uint32_t code_point) {
-  const absl::Span<const CodePointRange> ranges = NormalizationSinceUnicode10();
-  const auto it = std::partition_point(ranges.begin(), ranges.end(),
-                                       [code_point](const CodePointRange& range) { return range.last < code_point; });
-  return it != ranges.end() && it->first <= code_point;
+  return FindRange(NormalizationSinceUnicode10(), code_point) != nullptr ||
+         FindRange(AssignedSinceUnicode15(), code_point) != nullptr;
 }
 
 bool IsHangulVowelOrTail(uint32_t c) { return c >= 0x1161 && c <= 0x11FF; }

@@ -65,10 +65,17 @@ constexpr CodePointRange kNormalizationSinceUnicode10[] = {
     {0x1E4EC, 0x1E4EF}, {0x1E5EE, 0x1E5EF}, {0x1F16C, 0x1F16C}, {0x1FBF0, 0x1FBF9},
 };
 
+constexpr LowercaseRange kLowercaseSinceUnicode16[] = {
+    {0x1C89, 0x1C89, 0x1C8A},    {0xA7CB, 0xA7CB, 0x264},     {0xA7CC, 0xA7CC, 0xA7CD}, {0xA7CE, 0xA7CE, 0xA7CF},
+    {0xA7D2, 0xA7D2, 0xA7D3},    {0xA7D4, 0xA7D4, 0xA7D5},    {0xA7DA, 0xA7DA, 0xA7DB}, {0xA7DC, 0xA7DC, 0x19B},
+    {0x10D50, 0x10D65, 0x10D70}, {0x16EA0, 0x16EB8, 0x16EBB},
+};
+
 }  // namespace
 
 absl::Span<const CategoryRange> AssignedSinceUnicode15() { return kAssignedSinceUnicode15; }
 absl::Span<const CodePointRange> PunctuationSinceUnicode9() { return kPunctuationSinceUnicode9; }
 absl::Span<const CodePointRange> NormalizationSinceUnicode10() { return kNormalizationSinceUnicode10; }
+absl::Span<const LowercaseRange> LowercaseSinceUnicode16() { return kLowercaseSinceUnicode16; }
 
 }  // namespace tandem::model::tokenizer

@@ -19,6 +19,12 @@ struct CategoryRange {
   const char* category;  // two letters, for example "Lo"
 };
 
+struct LowercaseRange {
+  uint32_t first;
+  uint32_t last;   // inclusive
+  uint32_t lower;  // of `first`; the others follow in order
+};
+
 // Code points assigned after Unicode 14, the version of PCRE2 10.42. Sorted by `first`.
 absl::Span<const CategoryRange> AssignedSinceUnicode15();
 
@@ -27,5 +33,8 @@ absl::Span<const CodePointRange> PunctuationSinceUnicode9();
 
 // Code points whose normalization data is younger than Unicode 9, the version the peer normalizes with. Sorted.
 absl::Span<const CodePointRange> NormalizationSinceUnicode10();
+
+// Capital letters assigned after Unicode 15, the version of utf8proc 2.8. Sorted.
+absl::Span<const LowercaseRange> LowercaseSinceUnicode16();
 
 }  // namespace tandem::model::tokenizer

@@ -1,6 +1,7 @@
 """The command line: one-shot commands, usage errors, exit codes."""
 
 import json
+import os
 
 import pytest
 from tandem_process import MODEL, golden_prompts, run_tandem
@@ -31,6 +32,12 @@ def test_generate_prints_the_answer(prompt):
     done = run_tandem("generate", MODEL, "-p", prompt["messages"][0]["content"])
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == prompt["greedy_text"]
+
+
+def test_generate_refuses_a_prompt_that_is_not_utf8():
+    done = run_tandem("generate", MODEL, "-p", os.fsdecode(b"What is a \xff?"))
+    assert done.returncode == 1
+    assert "UTF-8" in done.stderr
 
 
 def test_version_and_help_exit_0():

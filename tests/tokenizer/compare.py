@@ -5,9 +5,10 @@
 
 For the bundled model, for the published tokenizers in SHARED/fixtures/tokenizers (left out with a note if absent) and
 for the tokenizers of zoo.py, on N bytes of corpus.py each:
-  encode      ids with and without special tokens; the same in spans; whole corpus as one text
+  encode      ids with and without special tokens; the same in spans; a long text; every character of Unicode
   decode      of those ids and of random ids, special tokens kept and skipped
   stepwise    IncrementalDecoder gives the same text
+  user text   control tokens are not recognised in spans that do not allow them, and nothing else changes
 Prints a table; the exit code is 1 if anything differs. `lossless` counts texts that come back unchanged: it has to be all of
 them for tokenizers of which LOSSLESS says so, up to their normalization.
 """
@@ -32,10 +33,18 @@ LOSSLESS = {"pocket-dictionary", "deepseek_v3", "llama3_1", "qwen3", "byte_level
 MAX_REPORTS = 5
 
 
+def is_control(token):
+    return token.special or any(token.content.startswith("<" + bar) and token.content.endswith(bar + ">") for bar in "|｜")
+
+
 class Comparison:
     def __init__(self, name, tool, peer):
         self.name, self.tool, self.peer = name, tool, peer
         self.bytes = self.ids = self.texts = self.lossless = self.failures = 0
+        added = peer.get_added_tokens_decoder()
+        self.control = {i: token.content for i, token in added.items() if is_control(token)}
+        # Unknown and byte tokens can come from plain text.
+        self.forgeable = {i for i, content in self.control.items() if not content.startswith(("<unk>", "[UNK]", "<0x"))}
 
     def check(self, what, ours, theirs, subject):
         if ours == theirs:
@@ -56,10 +65,23 @@ class Comparison:
         self.check("spans", self.tool.encode_spans(spans), plain, text)
         self.decode(theirs)
         normalized = self.peer.normalizer.normalize_str(text) if self.peer.normalizer else text
-        self.lossless += self.tool.decode(plain, False) in (text, normalized)
+        if self.tool.decode(plain, False) in (text, normalized):
+            self.lossless += 1
+        self.user_text(text, plain)
+        if self.name in LOSSLESS and self.texts % 50 == 0:
+            self.check("token bytes", b"".join(map(self.tool.token_bytes, plain)), normalized.encode(), text)
         self.texts += 1
         self.bytes += len(text.encode())
         self.ids += len(theirs)
+
+    def user_text(self, text, plain):
+        ours = self.tool.encode_user(text)
+        self.check("control tokens in user text", sorted(self.forgeable.intersection(ours)), [], text)
+        normalized = self.peer.normalizer.normalize_str(text) if self.peer.normalizer else text
+        if not any(content in text or content in normalized for content in self.control.values()):
+            self.check("user text", ours, plain, text)
+        elif self.name in LOSSLESS:
+            self.check("user text decoded", self.tool.decode(ours, False), normalized, text)
 
     def decode(self, ids):
         for skip in (True, False):
@@ -74,6 +96,8 @@ class Comparison:
             self.text(document, rng)
         joined = "".join(documents[:len(documents) // 4])
         self.check("encode of a long text", self.tool.encode(joined), self.peer.encode(joined).ids, "")
+        everything = corpus.every_character()
+        self.check("encode of every character", self.tool.encode(everything), self.peer.encode(everything).ids, "")
         limit = self.peer.get_vocab_size() + 10
         special = list(self.peer.get_added_tokens_decoder())
         for _ in range(400):

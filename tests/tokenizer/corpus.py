@@ -100,3 +100,15 @@ def documents(total_bytes, seed=1):
         text = "".join(parts)
         made += len(text.encode("utf-8"))
         yield text
+
+
+def every_character():
+    """Every code point below U+33400 and above U+E0000, few of the long uniform runs, each among letters, digits, spaces and marks."""
+    pieces = []
+    around = ["a", " ", "1", ".", "\n", "我", "é", "a ", " 1", ""]
+    for c in [*range(1, 0x33400), *range(0xE0000, 0xE0200), 0xF0000, 0x10FFFF]:
+        uniform = 0x3500 < c < 0x9F00 or 0xAD00 < c < 0xD700 or 0xE100 < c < 0xF800 or 0x20100 < c < 0x2A600
+        if 0xD800 <= c < 0xE000 or (uniform and c % 97):
+            continue
+        pieces.append(chr(c) + around[c % 10])
+    return "".join(pieces)

@@ -1,4 +1,4 @@
-// Answers tokenizer requests over stdin and stdout, for compare.py and the benchmark driver.
+// Answers tokenizer requests over stdin and stdout, for compare.py.
 //
 //   tokenizer_tool MODEL_DIR
 //
@@ -9,8 +9,6 @@
 //   D ids   decode                            d ids   decode, special tokens skipped
 //   I ids   incremental decode                i ids   incremental decode, special tokens skipped
 //   B id    the bytes of one token
-//   T text  encode with special tokens: seconds taken (float64), then the number of ids (uint32)
-#include <chrono>
 #include <cstdio>
 #include <cstring>
 #include <iostream>
@@ -81,17 +79,6 @@ absl::StatusOr<std::string> DecodeStepwise(const Tokenizer& tokenizer, const std
   return text;
 }
 
-absl::StatusOr<std::string> TimedEncode(const Tokenizer& tokenizer, const std::string& text) {
-  const auto start = std::chrono::steady_clock::now();
-  const absl::StatusOr<std::vector<int32_t>> ids = tokenizer.Encode(text);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  if (!ids.ok()) return ids.status();
-  const uint32_t count = static_cast<uint32_t>(ids->size());
-  std::string answer(reinterpret_cast<const char*>(&seconds), sizeof(seconds));
-  answer.append(reinterpret_cast<const char*>(&count), sizeof(count));
-  return answer;
-}
-
 absl::StatusOr<std::string> Answer(const Tokenizer& tokenizer, char command, const std::string& body) {
   switch (command) {
     case 'E':
@@ -114,8 +101,6 @@ absl::StatusOr<std::string> Answer(const Tokenizer& tokenizer, char command, con
     case 'B':
       return body.size() == sizeof(int32_t) ? tokenizer.TokenBytes(ToIds(body)[0])
                                             : absl::StatusOr<std::string>(absl::InvalidArgumentError("one id, please"));
-    case 'T':
-      return TimedEncode(tokenizer, body);
     default:
       return absl::InvalidArgumentError("unknown command");
   }

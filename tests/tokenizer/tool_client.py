@@ -13,7 +13,10 @@ class TokenizerTool:
         self._process = subprocess.Popen([binary, model_dir], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def close(self):
-        self._process.stdin.close()
+        try:
+            self._process.stdin.close()
+        except BrokenPipeError:
+            pass
         self._process.wait()
         self._process.stdout.close()
 
@@ -24,8 +27,11 @@ class TokenizerTool:
         return data
 
     def call(self, command, body):
-        self._process.stdin.write(command.encode() + struct.pack("<I", len(body)) + body)
-        self._process.stdin.flush()
+        try:
+            self._process.stdin.write(command.encode() + struct.pack("<I", len(body)) + body)
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise ToolError(f"tokenizer_tool ended early (exit code {self._process.wait()})") from None
         (size,) = struct.unpack("<I", self._read(4))
         if size == 0xFFFFFFFF:
             (size,) = struct.unpack("<I", self._read(4))
@@ -55,6 +61,3 @@ class TokenizerTool:
 
     def token_bytes(self, token_id):
         return self.call("B", struct.pack("<i", token_id))
-
-    def timed_encode(self, text):
-        return struct.unpack("<dI", self.call("T", text.encode()))

@@ -1,5 +1,7 @@
 """Odd tokenizers, trained on the spot with the `tokenizers` library: each exercises components the real ones lack."""
 
+import json
+
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
 import corpus
@@ -117,9 +119,10 @@ def lowercase_nfkc():
     t.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase(), normalizers.Strip()])
     t.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     t.decoder = decoders.ByteLevel()
+    _train(t, alphabet=ALPHABET)
     t.add_tokens([AddedToken("Straße", normalized=True), AddedToken("FOX", normalized=True, single_word=True),
                   AddedToken("Año", normalized=False), AddedToken("<Sep>", special=True, normalized=True)])
-    return _train(t, alphabet=ALPHABET)
+    return t
 
 
 def _normalized(form):
@@ -174,8 +177,10 @@ def added_token_flags():
     flags = [{}, {"lstrip": True}, {"rstrip": True}, {"lstrip": True, "rstrip": True}, {"single_word": True},
              {"normalized": False}, {"normalized": False, "single_word": True, "lstrip": True},
              {"normalized": False, "rstrip": True}]
-    contents = ["fox", "the", "<s>", "</s>", "ing", "  ", "\n\n", "é", "我能", "你", "12", "dog;", "quick brown", "quick", "▁", "<|",
+    contents = ["fox", "the", "<s>", "</s>", "ing", "é", "我能", "你", "12", "dog;", "quick brown", "quick", "▁", "<|",
                 "<|im_start|>", "<think>", "😀", "👨‍👩‍👧‍👦", "e", "return", " return", "ß", "=="]
+    # The library panics where a token made of white space meets lstrip or rstrip, so those have no flags.
+    t.add_tokens(["  ", "\n\n", AddedToken("\t\t", normalized=False)])
     t.add_tokens([AddedToken(c, **flags[i % len(flags)]) for i, c in enumerate(contents)])
     t.add_special_tokens([AddedToken("<|im_end|>", lstrip=True, rstrip=True, normalized=False), AddedToken("[INST]", normalized=False),
                           AddedToken("<｜User｜>", single_word=True)])
@@ -189,7 +194,6 @@ def no_pre_tokenizer():
 
 def ignore_merges():
     t = byte_level_prefix_space()
-    import json
     spec = json.loads(t.to_str())
     spec["model"]["ignore_merges"] = True
     spec["model"]["merges"] = spec["model"]["merges"][::2]

@@ -1,0 +1,80 @@
+#include "cli/local_workers.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <thread>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+
+namespace tandem::cli {
+namespace {
+
+constexpr char kThisProgram[] = "/proc/self/exe";
+
+std::vector<std::string> Command(const LocalWorkersOptions& options, int index, const std::string& address, int ready_fd) {
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int threads = options.threads > 0 ? options.threads : std::max(1, cores / options.count);
+  const int metrics_port = options.metrics_port == 0 ? 0 : options.metrics_port + index;
+  return {std::filesystem::read_symlink(kThisProgram).string(),
+          "expert-worker",
+          options.model_dir,
+          "--dtype",
+          options.dtype,
+          "--threads",
+          absl::StrCat(threads),
+          "--listen",
+          address,
+          "--metrics-listen",
+          absl::StrCat(options.metrics_host, ":", metrics_port),
+          "--worker-id",
+          absl::StrCat("worker-", index),
+          "--ready-fd",
+          absl::StrCat(ready_fd),
+          "--log-level",
+          options.log.level,
+          "--log-format",
+          options.log.format};
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<LocalWorkers>> LocalWorkers::Start(LocalWorkersOptions options) {
+  std::unique_ptr<LocalWorkers> workers(new LocalWorkers());
+  if (options.count == 0) {
+    return workers;
+  }
+  const char* base = getenv("TMPDIR");
+  std::string pattern = absl::StrCat(base == nullptr ? "/tmp" : base, "/tandem-XXXXXX");
+  if (mkdtemp(pattern.data()) == nullptr) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("cannot make a directory like ", pattern));
+  }
+  workers->directory_ = pattern;
+  for (int i = 0; i < options.count; ++i) {
+    const std::string address = absl::StrCat("unix:", pattern, "/worker-", i, ".sock");
+    workers->addresses_.push_back(address);
+    SupervisorOptions supervisor;
+    supervisor.name = absl::StrCat("worker-", i);
+    supervisor.command = [options, i, address](int ready_fd) { return Command(options, i, address, ready_fd); };
+    supervisor.on_ready = [i](const std::string& line) { spdlog::info("expert worker {} is up: {}", i, line); };
+    supervisor.on_exit = [i](const absl::Status& reason) {
+      spdlog::warn("expert worker {} ended ({}); it is started again", i, std::string(reason.message()));
+    };
+    workers->supervisors_.push_back(std::make_unique<Supervisor>(std::move(supervisor)));
+  }
+  return workers;
+}
+
+LocalWorkers::~LocalWorkers() {
+  supervisors_.clear();
+  if (!directory_.empty()) {
+    std::error_code ignored;
+    std::filesystem::remove_all(directory_, ignored);
+  }
+}
+
+}  // namespace tandem::cli

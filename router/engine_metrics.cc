@@ -1,0 +1,114 @@
+#include "router/engine_metrics.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace tandem::router {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+class EngineMetrics : public prometheus::Collectable {
+ public:
+  EngineMetrics(const Engine& engine, const WorkerPool& workers, metrics::Labels labels, bool per_expert)
+      : engine_(engine), workers_(workers), labels_(std::move(labels)), per_expert_(per_expert) {}
+
+  std::vector<MetricFamily> Collect() const override {
+    std::vector<MetricFamily> families;
+    const EngineStats stats = engine_.Stats();
+    const double kv_blocks = static_cast<double>(stats.kv_blocks);
+    families.push_back(Single(MetricType::Gauge, "tandem_engine_sequences_running", "Sequences in the batch.", stats.running));
+    families.push_back(Single(MetricType::Gauge, "tandem_engine_sequences_waiting", "Sequences in the queue.", stats.waiting));
+    families.push_back(Single(MetricType::Gauge, "tandem_kv_cache_usage_ratio", "KV cache blocks in use, 0 to 1.",
+                              kv_blocks > 0 ? static_cast<double>(stats.kv_blocks_used) / kv_blocks : 0));
+    families.push_back(Single(MetricType::Counter, "tandem_engine_steps_total", "Steps run.",
+                              static_cast<double>(stats.steps)));
+    AddWorkers(families);
+    AddTokens(families);
+    return families;
+  }
+
+ private:
+  using LabelList = std::vector<std::pair<std::string, std::string>>;
+
+  MetricFamily Family(MetricType type, const char* name, const char* help) const {
+    MetricFamily family;
+    family.type = type;
+    family.name = name;
+    family.help = help;
+    return family;
+  }
+
+  void AddSample(MetricFamily& family, const LabelList& labels, double value) const {
+    ClientMetric metric;
+    for (const auto& [key, label] : labels_) {
+      metric.label.push_back({key, label});
+    }
+    for (const auto& [key, label] : labels) {
+      metric.label.push_back({key, label});
+    }
+    (family.type == MetricType::Counter ? metric.counter.value : metric.gauge.value) = value;
+    family.metric.push_back(std::move(metric));
+  }
+
+  MetricFamily Single(MetricType type, const char* name, const char* help, double value) const {
+    MetricFamily family = Family(type, name, help);
+    AddSample(family, {}, value);
+    return family;
+  }
+
+  void AddWorkers(std::vector<MetricFamily>& families) const {
+    MetricFamily up = Family(MetricType::Gauge, "tandem_worker_up", "1 while the expert worker can be sent to.");
+    MetricFamily experts = Family(MetricType::Gauge, "tandem_worker_placed_experts", "Experts placed on the worker.");
+    for (const WorkerPool::WorkerStatus& worker : workers_.Status()) {
+      AddSample(up, {{"worker", worker.name}}, worker.state == WorkerPool::WorkerState::kReady ? 1 : 0);
+      AddSample(experts, {{"worker", worker.name}}, static_cast<double>(worker.experts));
+    }
+    families.push_back(std::move(up));
+    families.push_back(std::move(experts));
+  }
+
+  void AddTokens(std::vector<MetricFamily>& families) const {
+    MetricFamily by_worker = Family(MetricType::Counter, "tandem_moe_worker_tokens_total",
+                                    "Tokens routed to each worker, by layer.");
+    MetricFamily by_expert = Family(MetricType::Counter, "tandem_moe_expert_tokens_total",
+                                    "Tokens routed to each expert, by layer.");
+    const scheduler::Placement& placement = workers_.placement();
+    const std::vector<WorkerPool::WorkerStatus> status = workers_.Status();
+    const ExpertCounters& counters = engine_.expert_counters();
+    for (const int layer : placement.layers()) {
+      std::vector<uint64_t> tokens(status.size(), 0);
+      for (int expert = 0; expert < counters.num_experts(); ++expert) {
+        const uint64_t count = counters.Get(layer, expert);
+        tokens[placement.WorkersOf(layer, expert)[0]] += count;
+        if (per_expert_) {
+          AddSample(by_expert, {{"layer", absl::StrCat(layer)}, {"expert", absl::StrCat(expert)}},
+                    static_cast<double>(count));
+        }
+      }
+      for (size_t worker = 0; worker < status.size(); ++worker) {
+        AddSample(by_worker, {{"layer", absl::StrCat(layer)}, {"worker", status[worker].name}},
+                  static_cast<double>(tokens[worker]));
+      }
+    }
+    families.push_back(std::move(by_worker));
+    if (per_expert_) {
+      families.push_back(std::move(by_expert));
+    }
+  }
+
+  const Engine& engine_;
+  const WorkerPool& workers_;
+  const metrics::Labels labels_;
+  const bool per_expert_;
+};
+
+}  // namespace
+
+std::shared_ptr<prometheus::Collectable> MakeEngineMetrics(const Engine& engine, const WorkerPool& workers,
+                                                           metrics::Labels labels, bool per_expert) {
+  return std::make_shared<EngineMetrics>(engine, workers, std::move(labels), per_expert);
+}
+
+}  // namespace tandem::router

@@ -1,0 +1,113 @@
+#include "router/grpc_api_convert.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <utility>
+
+#include "base/status.h"
+#include "router/api_error.h"
+
+namespace tandem::router {
+namespace {
+
+Json OptionsJson(const chat::v1::GenerationOptions& options) {
+  Json json = Json::object();
+  if (options.has_temperature()) json["temperature"] = options.temperature();
+  if (options.has_top_p()) json["top_p"] = options.top_p();
+  if (options.has_top_k()) json["top_k"] = options.top_k();
+  if (options.has_min_p()) json["min_p"] = options.min_p();
+  if (options.has_seed()) json["seed"] = options.seed();
+  if (options.has_max_tokens()) json["max_tokens"] = options.max_tokens();
+  if (options.has_min_tokens()) json["min_tokens"] = options.min_tokens();
+  if (options.stop_size() > 0) json["stop"] = std::vector<std::string>(options.stop().begin(), options.stop().end());
+  if (options.stop_token_ids_size() > 0) {
+    json["stop_token_ids"] = std::vector<int64_t>(options.stop_token_ids().begin(), options.stop_token_ids().end());
+  }
+  if (options.has_ignore_eos()) json["ignore_eos"] = options.ignore_eos();
+  if (options.has_include_stop_str_in_output())
+    json["include_stop_str_in_output"] = options.include_stop_str_in_output();
+  if (options.has_skip_special_tokens()) json["skip_special_tokens"] = options.skip_special_tokens();
+  return json;
+}
+
+Json MessageJson(const chat::v1::ChatMessage& message) {
+  Json json = {{"role", message.role()}};
+  json["content"] = message.has_content() ? Json(message.content()) : Json();
+  if (message.has_name()) json["name"] = message.name();
+  if (message.has_reasoning_content()) json["reasoning_content"] = message.reasoning_content();
+  if (message.has_tool_call_id()) json["tool_call_id"] = message.tool_call_id();
+  return json;
+}
+
+absl::StatusOr<Json> StructJson(const google::protobuf::Struct& value) {
+  std::string text;
+  const auto status = google::protobuf::util::MessageToJsonString(value, &text);
+  Json json = status.ok() ? Json::parse(text, nullptr, /*allow_exceptions=*/false) : Json(Json::value_t::discarded);
+  if (json.is_discarded()) {
+    return InvalidField("chat_template_kwargs", "'chat_template_kwargs' has values that JSON cannot hold");
+  }
+  return json;
+}
+
+template <class Request>
+absl::StatusOr<ApiRequest> ParseChat(const Request& request, const RequestContext& context) {
+  Json json = OptionsJson(request.options());
+  json["model"] = request.model();
+  json["messages"] = Json::array();
+  for (const chat::v1::ChatMessage& message : request.messages()) {
+    json["messages"].push_back(MessageJson(message));
+  }
+  if (request.has_chat_template_kwargs()) {
+    ASSIGN_OR_RETURN(json["chat_template_kwargs"], StructJson(request.chat_template_kwargs()));
+  }
+  if (request.has_add_generation_prompt()) json["add_generation_prompt"] = request.add_generation_prompt();
+  if (request.has_continue_final_message()) json["continue_final_message"] = request.continue_final_message();
+  if (request.has_reasoning_effort()) json["reasoning_effort"] = request.reasoning_effort();
+  return ParseChatRequest(json, context);
+}
+
+template <class Request>
+absl::StatusOr<ApiRequest> ParseComplete(const Request& request, const RequestContext& context) {
+  Json json = OptionsJson(request.options());
+  json["model"] = request.model();
+  if (request.has_text()) json["prompt"] = request.text();
+  if (request.has_tokens()) {
+    json["prompt"] = std::vector<int64_t>(request.tokens().ids().begin(), request.tokens().ids().end());
+  }
+  if (request.has_add_special_tokens()) json["add_special_tokens"] = request.add_special_tokens();
+  return ParseTextRequest(json, context);
+}
+
+}  // namespace
+
+absl::StatusOr<ApiRequest> ToApiRequest(const chat::v1::ChatRequest& request, const RequestContext& context) {
+  return ParseChat(request, context);
+}
+absl::StatusOr<ApiRequest> ToApiRequest(const chat::v1::ChatStreamRequest& request, const RequestContext& context) {
+  return ParseChat(request, context);
+}
+absl::StatusOr<ApiRequest> ToApiRequest(const chat::v1::CompleteRequest& request, const RequestContext& context) {
+  return ParseComplete(request, context);
+}
+absl::StatusOr<ApiRequest> ToApiRequest(const chat::v1::CompleteStreamRequest& request, const RequestContext& context) {
+  return ParseComplete(request, context);
+}
+
+chat::v1::FinishReason ToProto(FinishReason reason) {
+  switch (reason) {
+    case FinishReason::kStop:
+      return chat::v1::FINISH_REASON_STOP;
+    case FinishReason::kLength:
+      return chat::v1::FINISH_REASON_LENGTH;
+    default:
+      return chat::v1::FINISH_REASON_UNSPECIFIED;
+  }
+}
+
+void FillUsage(const Usage& usage, chat::v1::Usage& out) {
+  out.set_prompt_tokens(usage.prompt_tokens);
+  out.set_completion_tokens(usage.completion_tokens);
+  out.set_cached_tokens(usage.cached_tokens);
+}
+
+}  // namespace tandem::router
