@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/http/server.h"
 #include "base/log.h"
 #include "base/status.h"
 
@@ -16,10 +17,27 @@ namespace {
 
 constexpr char kThisProgram[] = "/proc/self/exe";
 
-std::vector<std::string> Command(const LocalWorkersOptions& options, int index, const std::string& address, int ready_fd) {
+bool IsPortFree(const std::string& host, int port) {
+  http::ServerOptions probe;
+  probe.host = host;
+  probe.port = static_cast<uint16_t>(port);
+  return http::Server::Start(std::move(probe), http::Router()).ok();
+}
+
+// The worker's metrics port; 0, any free one, when the usual one is taken, for example by another service on this machine.
+int ChooseMetricsPort(const LocalWorkersOptions& options, int index) {
+  const int port = options.metrics_port == 0 ? 0 : options.metrics_port + index;
+  if (port == 0 || IsPortFree(options.metrics_host, port)) {
+    return port;
+  }
+  spdlog::warn("port {} is taken; the metrics of expert worker {} go to a free one, which it logs", port, index);
+  return 0;
+}
+
+std::vector<std::string> Command(const LocalWorkersOptions& options, int index, const std::string& address,
+                                 int metrics_port, int ready_fd) {
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const int threads = options.threads > 0 ? options.threads : std::max(1, cores / options.count);
-  const int metrics_port = options.metrics_port == 0 ? 0 : options.metrics_port + index;
   return {std::filesystem::read_symlink(kThisProgram).string(),
           "expert-worker",
           options.model_dir,
@@ -59,7 +77,10 @@ absl::StatusOr<std::unique_ptr<LocalWorkers>> LocalWorkers::Start(LocalWorkersOp
     workers->addresses_.push_back(address);
     SupervisorOptions supervisor;
     supervisor.name = absl::StrCat("worker-", i);
-    supervisor.command = [options, i, address](int ready_fd) { return Command(options, i, address, ready_fd); };
+    const int metrics_port = ChooseMetricsPort(options, i);
+    supervisor.command = [options, i, address, metrics_port](int ready_fd) {
+      return Command(options, i, address, metrics_port, ready_fd);
+    };
     supervisor.on_ready = [i](const std::string& line) { spdlog::info("expert worker {} is up: {}", i, line); };
     supervisor.on_exit = [i](const absl::Status& reason) {
       spdlog::warn("expert worker {} ended ({}); it is started again", i, std::string(reason.message()));
