@@ -19,11 +19,11 @@ absl::Status Annotate(const absl::Status& status, absl::string_view context);
 #define TANDEM_CONCAT_INNER_(a, b) a##b
 #define TANDEM_CONCAT_(a, b) TANDEM_CONCAT_INNER_(a, b)
 
-#define RETURN_IF_ERROR(expr)                          \
-  do {                                                 \
-    if (absl::Status status_ = (expr); !status_.ok()) { \
-      return status_;                                  \
-    }                                                  \
+#define RETURN_IF_ERROR(expr)                                       \
+  do {                                                              \
+    if (absl::Status tandem_status = (expr); !tandem_status.ok()) { \
+      return tandem_status;                                         \
+    }                                                               \
   } while (false)
 
 // ASSIGN_OR_RETURN(auto x, F()): `x` is the value of F, or the enclosing function returns its error.
@@ -35,9 +35,9 @@ absl::Status Annotate(const absl::Status& status, absl::string_view context);
   }                                              \
   lhs = std::move(tmp).value()
 
-#define TANDEM_CHECK(condition, ...)                                                                              \
-  do {                                                                                                            \
-    if (!(condition)) [[unlikely]] {                                                                              \
-      ::tandem::CheckFailed(__FILE__, __LINE__, absl::StrCat(#condition __VA_OPT__(, ": ", ) __VA_ARGS__));        \
-    }                                                                                                             \
+#define TANDEM_CHECK(condition, ...)                                                                        \
+  do {                                                                                                      \
+    if (!(condition)) [[unlikely]] {                                                                        \
+      ::tandem::CheckFailed(__FILE__, __LINE__, absl::StrCat(#condition __VA_OPT__(, ": ", ) __VA_ARGS__)); \
+    }                                                                                                       \
   } while (false)

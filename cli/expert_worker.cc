@@ -4,12 +4,12 @@
 #include "absl/strings/str_cat.h"
 #include "base/child_process.h"
 #include "base/log.h"
-#include "base/shutdown_signal.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/flags.h"
 #include "cli/opened_model.h"
 #include "cli/router_runtime.h"
+#include "cli/stop_request.h"
 #include "compute/cpu/cpu_backend.h"
 #include "expert_worker/expert_worker_server.h"
 #include "expert_worker/worker_metrics.h"
@@ -29,7 +29,7 @@ struct WorkerFlags {
 
 absl::Status Run(const WorkerFlags& flags) {
   RETURN_IF_ERROR(StartLogging("expert-worker", flags.log));
-  ShutdownSignal shutdown;
+  StopRequest stop;
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model.model_dir, flags.model.dtype));
   const model::ModelSpec& spec = opened->config.spec;
   const std::unique_ptr<compute::Backend> backend =
@@ -50,7 +50,8 @@ absl::Status Run(const WorkerFlags& flags) {
   }
   spdlog::info("expert worker {} for {} listens on {}, metrics on port {}; waiting for a router to name its experts",
                worker_id, opened->name, flags.listen, metrics->port());
-  shutdown.Wait();
+  stop.Serving();
+  stop.Wait();
   spdlog::info("draining");
   server->Shutdown(absl::Now() + absl::Seconds(flags.drain_timeout_seconds));
   return absl::OkStatus();

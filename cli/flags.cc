@@ -68,7 +68,9 @@ void FinishFlags(CLI::App& app) {
       option->envname(absl::StrCat("TANDEM_", absl::AsciiStrToUpper(absl::StrReplaceAll(name, {{"-", "_"}}))));
     }
   }
-  app.set_config("--config", "", "Read flags from a file (INI or TOML style: flag = value)");
+  // Read by ApplyConfigFile before the command line is parsed; declared here for --help.
+  app.add_option_function<std::string>("--config", [](const std::string&) {},
+                                       "YAML or JSON file of flags; the environment and the command line win over it");
 }
 
 absl::Status StartLogging(absl::string_view component, const LogFlags& flags) {

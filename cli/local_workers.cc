@@ -71,6 +71,10 @@ absl::StatusOr<std::unique_ptr<LocalWorkers>> LocalWorkers::Start(LocalWorkersOp
 
 LocalWorkers::~LocalWorkers() {
   supervisors_.clear();
+  RemoveSockets();
+}
+
+void LocalWorkers::RemoveSockets() const {
   if (!directory_.empty()) {
     std::error_code ignored;
     std::filesystem::remove_all(directory_, ignored);

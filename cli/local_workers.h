@@ -33,6 +33,9 @@ class LocalWorkers {
   // "unix:/…" of each worker.
   const std::vector<std::string>& addresses() const { return addresses_; }
 
+  // Removes the sockets' directory; for a process that is about to end without destruction.
+  void RemoveSockets() const;
+
  private:
   LocalWorkers() = default;
 

@@ -3,6 +3,7 @@
 #include <cstdio>
 
 #include "cli/command.h"
+#include "cli/config_file.h"
 #include "cli/version.h"
 
 int main(int argc, char** argv) {
@@ -20,6 +21,10 @@ int main(int argc, char** argv) {
   tandem::cli::AddChat(app, result);
   tandem::cli::AddInspect(app, result);
   tandem::cli::AddBench(app, result);
+  if (const absl::Status config = tandem::cli::ApplyConfigFile(argc, argv, app); !config.ok()) {
+    std::fprintf(stderr, "tandem: %s\n", std::string(config.message()).c_str());
+    return kExitUsage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -45,9 +45,7 @@ expert_worker::ExpertLoader MakeExpertLoader(std::shared_ptr<const OpenedModel> 
   };
 }
 
-std::vector<std::unique_ptr<transport::ExpertChannel>> RouterRuntime::MakeChannels(
-    const std::vector<std::string>& workers) {
-  std::vector<std::unique_ptr<transport::ExpertChannel>> channels;
+std::vector<router::WorkerPool::ChannelFactory> RouterRuntime::MakeChannels(const std::vector<std::string>& workers) {
   auto deadlines = std::make_shared<transport::DeadlineQueue>();
   if (workers.empty()) {
     const model::ModelSpec& spec = opened_->config.spec;
@@ -55,14 +53,20 @@ std::vector<std::unique_ptr<transport::ExpertChannel>> RouterRuntime::MakeChanne
     expert_probe_ = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
     inline_experts_ = std::make_unique<expert_worker::InlineExperts>(
         expert_worker::WorkerIdentity{"in-process", opened_->identity}, *backend_, *expert_store_, *expert_probe_);
-    channels.push_back(transport::MakeInProcessChannel("in-process", inline_experts_.get(), deadlines));
+    return {[this, deadlines](const std::function<void()>&) {
+      return transport::MakeInProcessChannel("in-process", inline_experts_.get(), deadlines);
+    }};
   }
+  std::vector<router::WorkerPool::ChannelFactory> factories;
   for (const std::string& address : workers) {
-    transport::GrpcChannelOptions options;
-    options.deadlines = deadlines;
-    channels.push_back(transport::MakeGrpcChannel(address, std::move(options)));
+    factories.push_back([address, deadlines](std::function<void()> on_lost) {
+      transport::GrpcChannelOptions options;
+      options.deadlines = deadlines;
+      options.on_lost = std::move(on_lost);
+      return transport::MakeGrpcChannel(address, std::move(options));
+    });
   }
-  return channels;
+  return factories;
 }
 
 absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_ptr<const OpenedModel> opened,
@@ -78,10 +82,10 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_
   runtime->backend_ = compute::cpu::CreateCpuBackend({.num_threads = threads});
 
   // Workers load their experts while this process loads its own weights.
-  std::vector<std::unique_ptr<transport::ExpertChannel>> channels = runtime->MakeChannels(workers);
+  const std::vector<router::WorkerPool::ChannelFactory> channels = runtime->MakeChannels(workers);
   const int num_workers = static_cast<int>(channels.size());
   runtime->workers_ = std::make_unique<router::WorkerPool>(
-      std::move(channels), model.identity,
+      channels, model.identity,
       scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, num_workers),
       router::WorkerPool::Options{});
   ASSIGN_OR_RETURN(model::RouterWeights weights,

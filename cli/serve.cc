@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "base/log.h"
-#include "base/shutdown_signal.h"
 #include "base/status.h"
 #include "cli/api_server.h"
 #include "cli/command.h"
@@ -14,6 +13,7 @@
 #include "cli/opened_model.h"
 #include "cli/progress.h"
 #include "cli/router_runtime.h"
+#include "cli/stop_request.h"
 
 namespace tandem::cli {
 namespace {
@@ -42,7 +42,7 @@ void PrintWelcome(const ApiServer& server, const ApiFlags& flags, size_t workers
 }
 
 // Runs a router until SIGTERM or SIGINT.
-absl::Status Serve(const ServeFlags& flags, ShutdownSignal& shutdown, const std::shared_ptr<const OpenedModel>& opened,
+absl::Status Serve(const ServeFlags& flags, StopRequest& stop, const std::shared_ptr<const OpenedModel>& opened,
                    const std::vector<std::string>& workers) {
   Progress progress;
   ASSIGN_OR_RETURN(const std::unique_ptr<RouterRuntime> runtime,
@@ -53,7 +53,8 @@ absl::Status Serve(const ServeFlags& flags, ShutdownSignal& shutdown, const std:
   spdlog::info("serving {} on HTTP port {}, gRPC port {}", server->model_name(), server->http_port(),
                server->grpc_port());
   PrintWelcome(*server, flags.api, workers.size());
-  shutdown.Wait();
+  stop.Serving();
+  stop.Wait();
   spdlog::info("draining: running requests have {} s", flags.api.drain_timeout_seconds);
   if (!server->Drain(absl::Seconds(flags.api.drain_timeout_seconds))) {
     spdlog::warn("some requests did not finish in time and were cut off");
@@ -63,7 +64,7 @@ absl::Status Serve(const ServeFlags& flags, ShutdownSignal& shutdown, const std:
 
 absl::Status RunServe(const ServeFlags& flags) {
   RETURN_IF_ERROR(StartLogging("router", flags.log));
-  ShutdownSignal shutdown;
+  StopRequest stop;
   RETURN_IF_ERROR(CheckPortsFree(flags.api));
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model.model_dir, flags.model.dtype));
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalWorkers> local,
@@ -73,15 +74,18 @@ absl::Status RunServe(const ServeFlags& flags) {
                                         .threads = flags.worker_threads,
                                         .metrics_port = flags.worker_metrics_port,
                                         .log = flags.log}));
-  return Serve(flags, shutdown, opened, local->addresses());
+  stop.SetStartupCleanup([&local] { local->RemoveSockets(); });
+  const absl::Status status = Serve(flags, stop, opened, local->addresses());
+  stop.SetStartupCleanup(nullptr);
+  return status;
 }
 
 absl::Status RunRouter(const ServeFlags& flags) {
   RETURN_IF_ERROR(StartLogging("router", flags.log));
-  ShutdownSignal shutdown;
+  StopRequest stop;
   RETURN_IF_ERROR(CheckPortsFree(flags.api));
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model.model_dir, flags.model.dtype));
-  return Serve(flags, shutdown, opened, flags.workers);
+  return Serve(flags, stop, opened, flags.workers);
 }
 
 void AddShared(CLI::App& command, ServeFlags& flags) {

@@ -23,7 +23,8 @@ class ProbeMetrics : public prometheus::Collectable {
       families.back().metric.push_back(Sample({}, value));
     };
     add("tandem_worker_frames_total", "Dispatch frames computed.", static_cast<double>(probe_.frames()));
-    add("tandem_worker_rejected_frames_total", "Frames refused at once.", static_cast<double>(probe_.rejected_frames()));
+    add("tandem_worker_rejected_frames_total", "Frames refused at once.",
+        static_cast<double>(probe_.rejected_frames()));
     add("tandem_worker_expired_frames_total", "Frames whose deadline passed while they waited.",
         static_cast<double>(probe_.expired_frames()));
     add("tandem_worker_batches_total", "Grouped computations; frames / batches is how many joined.",
@@ -60,8 +61,8 @@ class ProbeMetrics : public prometheus::Collectable {
       for (int expert = 0; expert < probe_.num_experts(); ++expert) {
         const int64_t tokens = probe_.tokens({layer, expert});
         if (tokens > 0) {
-          family.metric.push_back(Sample({{"layer", absl::StrCat(layer)}, {"expert", absl::StrCat(expert)}},
-                                         static_cast<double>(tokens)));
+          family.metric.push_back(
+              Sample({{"layer", absl::StrCat(layer)}, {"expert", absl::StrCat(expert)}}, static_cast<double>(tokens)));
         }
       }
     }

@@ -24,6 +24,9 @@ std::string TokenText(const Json& config, absl::string_view name) {
   return token.is_string() ? token.get<std::string>() : "";
 }
 
+// Roles of the API. They name no control token that the template did not spell out, so they are not marked as input.
+constexpr absl::string_view kRoles[] = {"system", "developer", "user", "assistant", "tool", "function"};
+
 struct Sources {
   std::string default_source;
   std::string tool_use;
@@ -111,7 +114,8 @@ absl::StatusOr<jinja::Text> CutAfter(const jinja::Text& prompt, const std::strin
   const size_t position = jinja::FindLastBytes(prompt.view(), stripped.view());
   if (position == absl::string_view::npos) {
     return absl::InvalidArgumentError(
-        "continue_final_message is set, but the chat template changes the last message, so the prompt cannot end in it");
+        "continue_final_message is set, but the chat template changes the last message, so the prompt cannot end in "
+        "it");
   }
   const bool keeps_space = prompt.view().substr(position, left_stripped.size()) == final_text;
   return prompt.Substr(0, position + (keeps_space ? left_stripped.size() : stripped.size()));
@@ -168,7 +172,8 @@ absl::StatusOr<ChatTemplate> ChatTemplate::FromSource(absl::string_view source, 
   ASSIGN_OR_RETURN(const Sources sources, SourcesOf(source, tokenizer_config));
   if (sources.default_source.empty()) {
     return absl::FailedPreconditionError(
-        "the model has no chat template: add chat_template.jinja (or \"chat_template\" in tokenizer_config.json) to its "
+        "the model has no chat template: add chat_template.jinja (or \"chat_template\" in tokenizer_config.json) to "
+        "its "
         "directory, give one with --chat-template, or use /v1/completions");
   }
   ASSIGN_OR_RETURN(jinja::Template default_template, ParseTemplate(sources.default_source));
@@ -202,7 +207,7 @@ absl::StatusOr<RenderedPrompt> ChatTemplate::Render(const Json& messages, const 
   for (const auto& [name, value] : options.template_kwargs.items()) {
     RETURN_IF_ERROR(context.Set(name, value, /*from_input=*/true));
   }
-  RETURN_IF_ERROR(context.Set("messages", conversation, /*from_input=*/true));
+  RETURN_IF_ERROR(context.SetRecords("messages", conversation, "role", kRoles));
   RETURN_IF_ERROR(context.Set("tools", has_tools ? tools : Json(), /*from_input=*/true));
   RETURN_IF_ERROR(context.Set("add_generation_prompt", options.add_generation_prompt, false));
 

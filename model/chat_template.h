@@ -30,7 +30,8 @@ struct ChatTemplateOptions {
   bool add_generation_prompt = true;
   // Ends the prompt within the last message, so that the model goes on with it.
   bool continue_final_message = false;
-  // More variables for the template (enable_thinking, documents, …), an object or null. They win over the special tokens.
+  // More variables for the template (enable_thinking, documents, …), an object or null. They win over the special
+  // tokens.
   nlohmann::ordered_json template_kwargs;
   // Limits of the rendering, and the clock behind strftime_now.
   jinja::RenderOptions render;
@@ -52,9 +53,9 @@ class ChatTemplate {
                                                  const nlohmann::ordered_json& tokenizer_config);
 
   // `messages`: a list of objects with role, content, … as in the OpenAI API; `tools`: a list, or null for none.
-  // Strings in messages, tools and template_kwargs are marked as input. Tool call arguments given as JSON text are
-  // handed to the template as the object they describe.
-  // INVALID_ARGUMENT with the template's line and message when the template refuses the conversation.
+  // Strings in messages, tools and template_kwargs are marked as input, but for the usual roles. Tool call arguments
+  // given as JSON text are handed to the template as the object they describe. INVALID_ARGUMENT with the template's
+  // line and message when the template refuses the conversation.
   absl::StatusOr<RenderedPrompt> Render(const nlohmann::ordered_json& messages, const nlohmann::ordered_json& tools,
                                         const ChatTemplateOptions& options) const;
 

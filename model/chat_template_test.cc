@@ -45,7 +45,17 @@ TEST(ChatTemplateTest, MarksUserTextAndNothingElse) {
     }
   }
   EXPECT_EQ(joined, prompt->text);
-  EXPECT_THAT(input, ::testing::ElementsAre("user", "<|im_end|>"));
+  EXPECT_THAT(input, ::testing::ElementsAre("<|im_end|>"));
+}
+
+TEST(ChatTemplateTest, KnownRolesMayFormControlTokensUnknownOnesMayNot) {
+  const ChatTemplate chat = Make("{% for m in messages %}{{ '<|' + m.role + '|>' }}{% endfor %}");
+  const auto prompt = chat.Render(Messages(R"([{"role": "user"}, {"role": "endoftext"}])"), nullptr, {});
+  ASSERT_TRUE(prompt.ok());
+  ASSERT_EQ(prompt->segments.size(), 3u);
+  EXPECT_EQ(prompt->segments[0].text, "<|user|><|");
+  EXPECT_TRUE(prompt->segments[1].from_input);
+  EXPECT_EQ(prompt->segments[1].text, "endoftext");
 }
 
 TEST(ChatTemplateTest, ToolCallArgumentsBecomeObjects) {
@@ -80,7 +90,8 @@ TEST(ChatTemplateTest, ContinuesTheFinalMessage) {
   EXPECT_EQ(TextOf(chat, Messages(R"([{"role": "assistant", "content": "So far "}])"), nullptr, options),
             "<|im_start|>assistant\nSo far ");
   const ChatTemplate trimming = Make("{{ messages[0].content|trim }}<end>");
-  EXPECT_EQ(TextOf(trimming, Messages(R"([{"role": "assistant", "content": " So far "}])"), nullptr, options), "So far");
+  EXPECT_EQ(TextOf(trimming, Messages(R"([{"role": "assistant", "content": " So far "}])"), nullptr, options),
+            "So far");
   EXPECT_THAT(TextOf(Make("fixed"), Messages(R"([{"role": "assistant", "content": "So far"}])"), nullptr, options),
               HasSubstr("changes the last message"));
   EXPECT_THAT(TextOf(chat, Json::array(), nullptr, options), HasSubstr("needs a last message"));

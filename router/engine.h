@@ -9,6 +9,7 @@
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <memory>
 #include <string>
 #include <thread>
@@ -117,7 +118,6 @@ class Engine : public TokenEngine {
   compute::Tensor logits_;  // [max_sequences, vocab_size] f32
   std::deque<SequencePtr> waiting_;
   std::vector<SequencePtr> running_;
-  LogitsObserver observer_;
 
   std::atomic<uint64_t> steps_ = 0;
   std::atomic<uint64_t> prompt_tokens_ = 0;
@@ -132,6 +132,7 @@ class Engine : public TokenEngine {
   int num_running_ ABSL_GUARDED_BY(mutex_) = 0;
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  LogitsObserver observer_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

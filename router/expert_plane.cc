@@ -12,20 +12,20 @@ namespace tandem::router {
 
 using transport::WorkerInfo;
 
-WorkerPool::WorkerPool(std::vector<std::unique_ptr<transport::ExpertChannel>> channels,
-                       transport::ModelIdentity identity, scheduler::Placement placement, Options options)
-    : channels_(std::move(channels)),
-      identity_(std::move(identity)),
+WorkerPool::WorkerPool(const std::vector<ChannelFactory>& factories, transport::ModelIdentity identity,
+                       scheduler::Placement placement, Options options)
+    : identity_(std::move(identity)),
       placement_(std::move(placement)),
-      options_(options) {
-  {
+      options_(options),
+      status_(factories.size()) {
+  for (size_t i = 0; i < factories.size(); ++i) {
+    const int worker = static_cast<int>(i);
+    channels_.push_back(factories[i]([this, worker] {
+      ReportLost(worker, absl::UnavailableError("the connection was lost"));
+    }));
     absl::MutexLock lock(&mutex_);
-    for (size_t i = 0; i < channels_.size(); ++i) {
-      WorkerStatus status;
-      status.name = channels_[i]->name();
-      status.experts = static_cast<int64_t>(placement_.ExpertsOf(static_cast<int>(i)).size());
-      status_.push_back(std::move(status));
-    }
+    status_[i].name = channels_[i]->name();
+    status_[i].experts = static_cast<int64_t>(placement_.ExpertsOf(worker).size());
   }
   for (int i = 0; i < num_workers(); ++i) {
     threads_.emplace_back([this, i] {
@@ -93,6 +93,9 @@ absl::Status WorkerPool::Connect(int worker) {
       return absl::CancelledError("stopping");
     }
     status_[worker].info = *info;
+    if (!info->worker_id.empty()) {
+      status_[worker].name = info->worker_id;
+    }
   }
   SetState(worker, WorkerState::kLoading, absl::OkStatus());
   const absl::Status loaded =

@@ -31,14 +31,17 @@ class WorkerPool {
   enum class WorkerState : uint8_t { kConnecting, kLoading, kReady, kLost, kRefused };
 
   struct WorkerStatus {
-    std::string name;
+    std::string name;             // as the worker calls itself; its address before the first handshake
     WorkerState state = WorkerState::kConnecting;
     int64_t experts = 0;          // of the placement
     transport::WorkerInfo info;   // of the last handshake
     absl::Status error;           // why it is lost or was refused
   };
 
-  WorkerPool(std::vector<std::unique_ptr<transport::ExpertChannel>> channels, transport::ModelIdentity identity,
+  // Makes the channel to one worker; the channel calls `on_lost` on any thread when an established connection breaks.
+  using ChannelFactory = std::function<std::unique_ptr<transport::ExpertChannel>(std::function<void()> on_lost)>;
+
+  WorkerPool(const std::vector<ChannelFactory>& factories, transport::ModelIdentity identity,
              scheduler::Placement placement, Options options);
   ~WorkerPool();  // stops the connection threads
 
@@ -66,7 +69,6 @@ class WorkerPool {
   bool AllReady() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   std::string Describe() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
-  const std::vector<std::unique_ptr<transport::ExpertChannel>> channels_;
   const transport::ModelIdentity identity_;
   const scheduler::Placement placement_;
   const Options options_;
@@ -75,6 +77,7 @@ class WorkerPool {
   std::vector<WorkerStatus> status_ ABSL_GUARDED_BY(mutex_);
   uint64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  std::vector<std::unique_ptr<transport::ExpertChannel>> channels_;  // constant after construction
   std::vector<std::thread> threads_;  // last: they use everything above
 };
 

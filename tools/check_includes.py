@@ -41,7 +41,7 @@ PROTOBUF_ALLOWED = re.compile(
     r"|router/(.*/)?grpc_api[^/]*$|expert_worker/(.*/)?[^/]*(server|service)[^/]*$)"
 )
 BACKEND_HEADER = re.compile(r"^compute/(cpu|cuda)/")
-BACKEND_ALLOWED = re.compile(r"^(compute/|cli/|tests/|benchmarks/)|_test\.cc$")
+BACKEND_ALLOWED = re.compile(r"^(compute/|cli/|tests/|benchmarks/)|/testing/|_test\.cc$")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*(["<])([^">]+)[">]')
 PRAGMA_ONCE = re.compile(r"^\s*#\s*pragma\s+once\b", re.MULTILINE)

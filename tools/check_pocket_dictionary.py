@@ -137,7 +137,7 @@ def check_prompt(report, model, mtp, tokenizer, prompt, name):
     recorder = RouterRecorder(model.config, enumerate(model.model.layers))
     logits = model(torch.tensor([prompt["token_ids"]]), use_cache=False).logits[0, -1]
     recorder.close()
-    report.margin("router gap", recorder.smallest_gaps(1).item())
+    report.margin("router gap", recorder.smallest_gap())
     check_top(report, name, "top5", prompt["top5"], logits)
     routing = recorder.routing(len(prompt["token_ids"]) - 1)
     report.same(f"{name} MoE layers", [e["layer"] for e in prompt["moe"]], [a["layer"] for a in routing])

@@ -15,6 +15,8 @@ class Family:
     config: transformers-4 style config.json content, and what the reference model is built from.
     dtype: storage type of most tensors, "BF16", "F16", "F32" or "FP8" (block-scaled linear weights, the rest BF16).
     float32_tensors: name suffixes stored as F32 whatever `dtype` says.
+    bfloat16_values: round every value to bfloat16 before it is stored in `dtype`, so that serving in bfloat16 is exact.
+    query_gain: spread of the query projection; smaller makes attention less sharp, and rounding errors grow less.
     shards: number of model-*-of-*.safetensors files; 1 writes model.safetensors.
     reference_type: model_type that transformers knows, when it does not know the one in `config`.
     modern_config: write config.json in transformers-5 style (dtype, rope_parameters).
@@ -24,6 +26,8 @@ class Family:
     config: dict
     dtype: str = "BF16"
     float32_tensors: tuple = ()
+    bfloat16_values: bool = False
+    query_gain: float = 1.3
     shards: int = 1
     reference_type: str = ""
     modern_config: bool = False
@@ -131,6 +135,7 @@ FAMILIES = {
             rope_scaling=_yarn(1.0, 1.0),
         ),
         dtype="FP8",
+        query_gain=0.7,
         float32_tensors=("e_score_correction_bias",),
         shards=2,
     ),
@@ -162,6 +167,7 @@ FAMILIES = {
             scoring_func="softmax",
             topk_method="group_limited_greedy",
         ),
+        query_gain=0.7,
     ),
     "deepseek_v2_lite": Family(
         _mla(
@@ -183,6 +189,7 @@ FAMILIES = {
             topk_method="greedy",
         ),
         dtype="F32",
+        bfloat16_values=True,
     ),
     "qwen3_moe": Family(
         _gqa(
@@ -261,6 +268,7 @@ FAMILIES = {
             sliding_window=None,
         ),
         dtype="F16",
+        bfloat16_values=True,
     ),
     "olmoe": Family(
         _common(
@@ -281,6 +289,7 @@ FAMILIES = {
             vocab_size=257,
         ),
         dtype="F32",
+        bfloat16_values=True,
     ),
     "glm4_moe": Family(
         _gqa(
@@ -323,6 +332,7 @@ FAMILIES = {
             tie_word_embeddings=True,
         ),
         dtype="F32",
+        query_gain=0.8,
     ),
     "qwen3": Family(
         _gqa(

@@ -52,18 +52,31 @@ def _apply_deepseek_v2_attention_scale(model):
         layer.self_attn.scaling *= mscale * mscale
 
 
+def bfloat16_copy(family, folder):
+    """The reference with bfloat16 weights and activations; the router bias stays float32, as transformers keeps it."""
+    model = load_reference(family, folder)
+    biases = {name: b for name, b in model.named_buffers() if name.endswith("e_score_correction_bias")}
+    biases = {name: b.clone() for name, b in biases.items()}
+    model.to(torch.bfloat16)
+    for name, bias in biases.items():
+        module, _, buffer = name.rpartition(".")
+        setattr(model.get_submodule(module), buffer, bias)
+    return model
+
+
 class RouterRecorder:
     """Recomputes every router's choice from its input, in float32, while the layers run; holds the last pass.
 
-    gaps[layer]: how far, per row, the closest choice was from going the other way, in units of the score that is
-    compared. experts[layer], weights[layer]: the choice, best first, [rows, top_k].
+    gaps[layer], margins[layer]: how far, per row, the closest choice was from going the other way: in the score that is
+    compared, and as the change of router logits that it takes. experts[layer], weights[layer]: the choice, best first,
+    [rows, top_k]. logits[layer]: [rows, experts].
     """
 
     def __init__(self, config, layers):
         """`layers`: decoder layers with their indices, as enumerate() gives them."""
         self._config = config
         self._handles = []
-        self.gaps, self.experts, self.weights = {}, {}, {}
+        self.logits, self.gaps, self.margins, self.experts, self.weights = {}, {}, {}, {}, {}
         for index, layer in layers:
             for name, module in layer.named_modules():
                 if name in ("mlp.gate", "block_sparse_moe.gate"):
@@ -73,10 +86,18 @@ class RouterRecorder:
         for handle in self._handles:
             handle.remove()
 
-    def smallest_gaps(self, sequences):
-        """The smallest router gap of each of `sequences` equally long sequences; infinite without routers."""
-        gaps = [gap.view(sequences, -1).min(dim=1)[0] for gap in self.gaps.values()]
-        return torch.stack(gaps).min(dim=0)[0] if gaps else torch.full((sequences,), torch.inf)
+    def smallest_gap(self):
+        return min((gap.min().item() for gap in self.gaps.values()), default=None)
+
+    def smallest_margins(self, sequences, noise):
+        """Of each of `sequences` equally long sequences, in units of noise[layer]; infinite without routers."""
+        margins = [(margin / noise[n]).view(sequences, -1).min(dim=1)[0] for n, margin in self.margins.items()]
+        return torch.stack(margins).min(dim=0)[0] if margins else torch.full((sequences,), torch.inf)
+
+    def flips(self, other):
+        """The number of rows and layers for which `other` chose a different set of experts."""
+        pairs = [(self.experts[n].sort(-1)[0], other.experts[n].sort(-1)[0]) for n in self.experts]
+        return sum((a != b).any(dim=-1).sum().item() for a, b in pairs)
 
     def routing(self, row):
         """What each router chose for one row, as golden.json writes it."""
@@ -91,37 +112,48 @@ class RouterRecorder:
 
     def _hook(self, layer):
         def record(module, inputs, output):
-            with torch.no_grad():
-                gap, experts, weights = self._route(module, inputs[0])
-            if isinstance(output, tuple):
-                theirs = output[0].sort(dim=-1)[0].view(experts.shape)
+            # Gates that choose themselves return the choice; the others are linear layers and return logits.
+            chosen = output[0] if isinstance(output, tuple) else None
+            hidden = inputs[0].reshape(-1, inputs[0].shape[-1]).float()
+            logits = hidden @ module.weight.float().T if chosen is not None else output.float()
+            logits = logits.reshape(len(hidden), -1)
+            bias = getattr(module, "e_score_correction_bias", None)
+            gap, margin, experts, weights = self._route(logits, bias)
+            if chosen is not None:
+                theirs = chosen.sort(dim=-1)[0].view(experts.shape)
                 # An exact tie may fall either way; the gap then says so and the prompt is dropped.
                 if not torch.equal(theirs, experts.sort(dim=-1)[0]) and gap.min() > 1e-6:
                     raise AssertionError(f"layer {layer}: recomputed experts differ from transformers'")
-            self.gaps[layer], self.experts[layer], self.weights[layer] = gap, experts, weights
+            self.logits[layer], self.gaps[layer], self.margins[layer] = logits, gap, margin
+            self.experts[layer], self.weights[layer] = experts, weights
 
         return record
 
-    def _route(self, gate, hidden):
-        config = self._config
-        logits = hidden.reshape(-1, hidden.shape[-1]).float() @ gate.weight.float().T
-        bias = getattr(gate, "e_score_correction_bias", None)
-        scores = logits.softmax(-1) if bias is None else logits.sigmoid()
-        choice = scores if bias is None else scores + bias
-        gap = torch.full((logits.shape[0],), torch.inf)
+    def _route(self, logits, bias):
+        config, softmax = self._config, bias is None
+
+        def distances(higher, lower, terms):
+            """In the score, and in router logits; a sigmoid is at most 1/4 steep, errors of `terms` of them add up."""
+            gap = higher - lower
+            return gap, (higher / lower).log() if softmax else gap * (4.0 / terms**0.5)
+
+        scores = logits.softmax(-1) if softmax else logits.sigmoid()
+        choice = scores if softmax else scores + bias.float()
+        gap = margin = torch.full((logits.shape[0],), torch.inf)
         groups = getattr(config, "n_group", None) or 1
         if groups > 1:
             grouped = choice.view(len(choice), groups, -1)
-            rank = grouped.max(-1)[0] if bias is None else grouped.topk(2, dim=-1)[0].sum(-1)
+            rank = grouped.max(-1)[0] if softmax else grouped.topk(2, dim=-1)[0].sum(-1)
             order = rank.sort(dim=-1, descending=True)
-            gap = order[0][:, config.topk_group - 1] - order[0][:, config.topk_group]
+            gap, margin = distances(order[0][:, config.topk_group - 1], order[0][:, config.topk_group], 2)
             kept = torch.zeros_like(rank).scatter(1, order[1][:, : config.topk_group], 1.0)
-            choice = grouped.masked_fill(kept[:, :, None] == 0, -torch.inf).view_as(choice)
+            choice = grouped.masked_fill(kept[:, :, None] == 0, 0.0 if softmax else -torch.inf).view_as(choice)
         top_k = config.num_experts_per_tok
         best, index = choice.sort(dim=-1, descending=True)
-        gap = torch.minimum(gap, best[:, top_k - 1] - best[:, top_k])
+        expert_gap, expert_margin = distances(best[:, top_k - 1], best[:, top_k], 1)
+        gap, margin = torch.minimum(gap, expert_gap), torch.minimum(margin, expert_margin)
         experts = index[:, :top_k]
         weights = scores.gather(1, experts)
         normalise = config.model_type == "mixtral" or getattr(config, "norm_topk_prob", False)
         weights = weights / weights.sum(-1, keepdim=True) if normalise else weights
-        return gap, experts, weights * getattr(config, "routed_scaling_factor", 1.0)
+        return gap, margin, experts, weights * getattr(config, "routed_scaling_factor", 1.0)

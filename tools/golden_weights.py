@@ -15,9 +15,7 @@ _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32, "
 # Gains over 1/sqrt(fan_in). They keep every branch near unit size and logits a few units wide, so that a wrong head,
 # expert, position or norm moves the logits visibly and greedy decoding does not collapse onto one token.
 _GAINS = {
-    "q_proj.weight": 1.3,
     "k_proj.weight": 1.3,
-    "q_b_proj.weight": 1.3,
     "kv_b_proj.weight": 1.3,
     "o_proj.weight": 1.6,
     "down_proj.weight": 1.8,
@@ -27,7 +25,8 @@ _GAINS = {
 _LOGIT_STD = 3.0
 
 
-def _random_tensor(name, shape, config, generator):
+def _random_tensor(name, shape, family, generator):
+    config = family.config
     normal = torch.randn(shape, generator=generator)
     if name.endswith("e_score_correction_bias"):
         # Where groups are masked the smallest bias is 0: transformers masks dropped experts with 0, others with minus
@@ -40,6 +39,8 @@ def _random_tensor(name, shape, config, generator):
         return 0.6 + 0.8 * torch.rand(shape, generator=generator)
     if name.endswith("bias"):
         return 0.3 * normal
+    if name.endswith(("q_proj.weight", "q_b_proj.weight")):
+        return normal * (family.query_gain / math.sqrt(shape[-1]))
     gain = next((g for suffix, g in _GAINS.items() if name.endswith(suffix)), 1.0)
     return normal * (gain / math.sqrt(shape[-1]))
 
@@ -86,12 +87,14 @@ def make_tensors(family, shapes, seed):
         shapes = {**shapes, **_mtp_shapes(shapes, family.config)}
     tensors = {}
     for name in sorted(shapes):
-        value = _random_tensor(name, shapes[name], family.config, generator)
+        value = _random_tensor(name, shapes[name], family, generator)
         if family.dtype == "FP8" and _is_fp8_weight(name):
             # Rows grow so that blocks differ in range and a scale taken from the wrong block shows.
             value = value * torch.linspace(0.7, 1.3, value.shape[0])[:, None]
             tensors[name], tensors[name + "_scale_inv"] = _quantize_fp8(value)
         else:
+            if family.bfloat16_values:
+                value = value.to(torch.bfloat16)
             wide = name.endswith(family.float32_tensors) if family.float32_tensors else False
             tensors[name] = value.to(torch.float32 if wide else _DTYPES[family.dtype])
     return tensors

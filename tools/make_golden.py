@@ -16,48 +16,13 @@ import transformers
 from safetensors.torch import save_file
 
 from golden_families import FAMILIES
-from golden_reference import RouterRecorder, checkpoint_shapes, empty_model, load_reference
+from golden_prompts import bf16_agreement, choose_prompt, measure_noise, run
+from golden_reference import RouterRecorder, bfloat16_copy, checkpoint_shapes, empty_model, load_reference
 from golden_weights import make_tensors, write_checkpoint, write_json
 
 PROMPT_LENGTHS = (1, 7, 33, 70)
-GREEDY_STEPS = 16
-CANDIDATES = 512
-FINALISTS = 24
-MIN_TOP2_GAP = 0.05
-MIN_ROUTER_GAP = 1e-4
-
-
-@torch.no_grad()
-def choose_prompt(model, bf16_model, length, generator):
-    """Draws many random prompts and returns one whose greedy path is not ambiguous, with that path.
-
-    Of the clearest ones it takes the one whose margin survives best when everything is computed in bfloat16.
-    """
-    vocab, eos = model.config.vocab_size, model.config.eos_token_id
-    prompts = torch.randint(3, vocab, (CANDIDATES, length), generator=generator)
-    if length == 1:
-        prompts = torch.randperm(vocab - 3, generator=generator)[:CANDIDATES, None] + 3
-    rows = len(prompts)
-    recorder = RouterRecorder(model.config, enumerate(model.model.layers))
-    top2_gap, router_gap = torch.full((rows,), torch.inf), torch.full((rows,), torch.inf)
-    cache, step, greedy = None, prompts, []
-    for _ in range(GREEDY_STEPS):
-        output = model(step, past_key_values=cache, use_cache=True)
-        best = output.logits[:, -1].topk(2, dim=-1)
-        top2_gap = torch.minimum(top2_gap, best.values[:, 0] - best.values[:, 1])
-        router_gap = torch.minimum(router_gap, recorder.smallest_gaps(rows))
-        cache, step = output.past_key_values, best.indices[:, :1]
-        greedy.append(step)
-    recorder.close()
-    greedy = torch.cat(greedy, dim=1)
-    varied = torch.tensor([len(set(row.tolist())) >= GREEDY_STEPS // 2 and eos not in row for row in greedy])
-    quality = torch.minimum(top2_gap / 0.5, router_gap / 0.002).where(varied, torch.tensor(-1.0))
-    clearest = quality.topk(FINALISTS).indices
-    clearest = clearest[quality[clearest] > 0]
-    sequences = torch.cat([prompts, greedy[:, :-1]], dim=1)[clearest]
-    drift = model(sequences, use_cache=False).logits - bf16_model(sequences, use_cache=False).logits.float()
-    winner = clearest[(top2_gap[clearest] / drift.abs().amax(dim=(1, 2))).argmax()]
-    return prompts[winner].tolist(), greedy[winner].tolist()
+MIN_TOP2_GAP = 0.1
+MIN_ROUTER_MARGIN = 2.0
 
 
 @torch.no_grad()
@@ -72,30 +37,33 @@ def cached_logits(model, sequence, prompt_length):
 
 
 @torch.no_grad()
-def golden_prompt(model, bf16_model, prompt, greedy):
-    """Runs one prompt with its greedy continuation; returns (golden.json entry, logits [rows, vocab])."""
+def golden_prompt(model, bf16_model, noise, prompt, greedy):
+    """Runs one prompt with its greedy continuation; returns (golden.json entry, logits [rows, vocab], recorder)."""
     sequence = torch.tensor([prompt + greedy[:-1]])
-    recorder = RouterRecorder(model.config, enumerate(model.model.layers))
-    logits = model(sequence, use_cache=False).logits[0]
-    recorder.close()
+    logits, recorder = run(model, sequence)
+    logits = logits[0]
     steps = logits[len(prompt) - 1 :]
     if steps.argmax(-1).tolist() != greedy:
         raise AssertionError("a full pass and the cached search disagree on the greedy tokens")
     best = steps.topk(2, dim=-1).values
-    bf16_logits = bf16_model(sequence, use_cache=False).logits[0].float()
+    sparse = bool(recorder.gaps)
+    bf16 = bf16_agreement(model, bf16_model, prompt, greedy)
     entry = {
         "token_ids": prompt,
         "greedy_ids": greedy,
         "min_top2_gap": (best[:, 0] - best[:, 1]).min().item(),
-        "min_router_gap": recorder.smallest_gaps(1).item() if recorder.gaps else None,
+        "min_router_gap": recorder.smallest_gap(),
+        "min_router_margin": recorder.smallest_margins(1, noise.routers).item() if sparse else None,
         "cached_max_abs_diff": (cached_logits(model, sequence, len(prompt)) - logits).abs().max().item(),
-        "bf16_max_abs_diff": (bf16_logits - logits).abs().max().item(),
-        "bf16_greedy_agrees": bf16_logits[len(prompt) - 1 :].argmax(-1).tolist() == greedy,
+        "bf16_max_abs_diff": bf16["max_abs_diff"],
+        "bf16_relative_l2": bf16["relative_l2"],
+        "bf16_greedy_agrees": bf16["greedy_agrees"],
+        "bf16_expert_flips": bf16["expert_flips"],
         "last_position_routing": recorder.routing(len(prompt) - 1),
     }
-    if entry["min_top2_gap"] < MIN_TOP2_GAP or (entry["min_router_gap"] or 1) < MIN_ROUTER_GAP:
+    if entry["min_top2_gap"] < MIN_TOP2_GAP or (sparse and entry["min_router_margin"] < MIN_ROUTER_MARGIN):
         raise AssertionError(f"prompt of {len(prompt)} tokens is too ambiguous: {entry}")
-    return entry, logits
+    return entry, logits, recorder
 
 
 def make_family(name, root):
@@ -103,12 +71,16 @@ def make_family(name, root):
     seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "little")
     write_checkpoint(family, make_tensors(family, checkpoint_shapes(empty_model(family)), seed), folder)
     model = load_reference(family, folder)
-    bf16_model = load_reference(family, folder).to(torch.bfloat16)
+    bf16_model = bfloat16_copy(family, folder)
     generator = torch.Generator().manual_seed(seed + 1)
-    entries, tensors = [], {}
+    noise = measure_noise(model, bf16_model, generator)
+    entries, tensors, used = [], {}, {}
     for index, length in enumerate(PROMPT_LENGTHS):
-        entry, logits = golden_prompt(model, bf16_model, *choose_prompt(model, bf16_model, length, generator))
+        prompt, greedy = choose_prompt(model, bf16_model, noise, length, generator)
+        entry, logits, recorder = golden_prompt(model, bf16_model, noise, prompt, greedy)
         entries.append(entry)
+        for layer, experts in recorder.experts.items():
+            used.setdefault(layer, set()).update(experts.flatten().tolist())
         tensors[f"prompt_{index}.logits"] = logits.contiguous()
     save_file(tensors, folder / "golden.safetensors")
     golden = {
@@ -120,13 +92,18 @@ def make_family(name, root):
     }
     write_json(folder / "golden.json", golden)
     size = sum(file.stat().st_size for file in folder.iterdir())
-    print(f"{name:20} {size / 1e3:7.0f} kB  logit std {golden['logits_std']:.2f}")
+    print(
+        f"{name:20} {size / 1e3:7.0f} kB  logit std {golden['logits_std']:.2f}, noise {noise.logits:.4f}, routers "
+        f"{', '.join(f'{n:.4f}' for n in noise.routers.values())}, experts used {[len(e) for e in used.values()]}"
+    )
     for entry in entries:
         print(
             f"    {len(entry['token_ids']):3} tokens: top-2 gap {entry['min_top2_gap']:.3f}, router gap "
-            f"{entry['min_router_gap'] or 0:.5f}, cached {entry['cached_max_abs_diff']:.1e}, bf16 "
-            f"{entry['bf16_max_abs_diff']:.2f} {entry['bf16_greedy_agrees']}, "
-            f"{len(set(entry['greedy_ids']))} distinct"
+            f"{entry['min_router_gap'] or 0:.5f}, margin {entry['min_router_margin'] or 0:.1f}, cached "
+            f"{entry['cached_max_abs_diff']:.1e}, bf16 {entry['bf16_max_abs_diff']:.2f} "
+            f"{entry['bf16_relative_l2']:.1e} {entry['bf16_greedy_agrees']} {entry['bf16_expert_flips']} flips, "
+            f"{len(set(entry['greedy_ids']))} distinct",
+            flush=True,
         )
 
 

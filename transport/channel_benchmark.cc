@@ -1,6 +1,7 @@
 // Cost of a round trip to a worker that only copies: in-process against a Unix socket and TCP on this machine.
 // Arguments: rows per frame (hidden size 2048, bfloat16, 8 experts per row) and frames outstanding at a time.
 #include <benchmark/benchmark.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -60,7 +61,7 @@ void RoundTrip(benchmark::State& state, Kind kind) {
   } else {
     GrpcServerOptions options;
     if (kind == Kind::kUnix) {
-      options.listen = "unix:/tmp/tandem-channel-benchmark.sock";
+      options.listen = "unix:/tmp/tandem-channel-benchmark-" + std::to_string(::getpid()) + ".sock";
     }
     auto started = StartGrpcServer(options, &handler);
     if (!started.ok()) {

@@ -1,6 +1,7 @@
 // What every ExpertChannel promises, run against each kind of channel.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <memory>
 #include <string>
@@ -31,7 +32,7 @@ class ChannelConformanceTest : public ::testing::TestWithParam<Kind> {
     }
     GrpcServerOptions options;
     if (GetParam() == Kind::kGrpcUnix) {
-      options.listen = "unix:" + ::testing::TempDir() + "tandem-conformance.sock";
+      options.listen = "unix:" + ::testing::TempDir() + "tandem-conformance-" + std::to_string(::getpid()) + ".sock";
     }
     auto server = StartGrpcServer(options, &handler_);
     ASSERT_TRUE(server.ok()) << server.status();

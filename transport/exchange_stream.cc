@@ -118,7 +118,9 @@ void ExchangeStream::OnDone(const grpc::Status& status) {
   if (lost && on_lost_) {
     on_lost_();
   }
-  done_.Notify();
+  const std::shared_ptr<absl::Notification> done = done_;
+  self.reset();
+  done->Notify();
 }
 
 void ExchangeStream::Close() {
@@ -127,7 +129,7 @@ void ExchangeStream::Close() {
     closed_by_owner_ = true;
   }
   context_.TryCancel();
-  done_.WaitForNotification();
+  done_->WaitForNotification();
 }
 
 }  // namespace tandem::transport

@@ -50,7 +50,9 @@ class ExchangeStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, gr
   const std::function<void()> on_lost_;
   grpc::ClientContext context_;
   grpc::ByteBuffer incoming_;  // owned by the read in progress
-  absl::Notification done_;
+  // Shared, because OnDone announces the end after it has let go of the stream: the owner's reference must be the last,
+  // or the connection would be destroyed on gRPC's own thread, which must not wait for itself.
+  const std::shared_ptr<absl::Notification> done_ = std::make_shared<absl::Notification>();
 
   mutable absl::Mutex mutex_;
   std::deque<grpc::ByteBuffer> outgoing_ ABSL_GUARDED_BY(mutex_);  // the front is being written

@@ -3,6 +3,7 @@
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <string>
@@ -105,7 +106,7 @@ TEST(GrpcExchangeTest, DrainingAnswersWhatWasTakenBeforeTheStreamEnds) {
 }
 
 TEST(GrpcExchangeTest, AUnixSocketLeftByADeadWorkerIsTakenOver) {
-  const std::string path = ::testing::TempDir() + "tandem-left-over.sock";
+  const std::string path = ::testing::TempDir() + "tandem-left-over-" + std::to_string(::getpid()) + ".sock";
   GrpcServerOptions options;
   options.listen = "unix:" + path;
   FakeHandler handler;

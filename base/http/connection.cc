@@ -26,16 +26,10 @@ absl::string_view Text(boost::beast::string_view text) { return {text.data(), te
 
 Connection::Connection(Socket socket, std::shared_ptr<const ConnectionContext> context,
                        std::function<void()> on_destroyed)
-    : socket_(std::move(socket)),
+    : on_destroyed_{std::move(on_destroyed)},
+      socket_(std::move(socket)),
       timer_(socket_.get_executor()),
-      context_(std::move(context)),
-      on_destroyed_(std::move(on_destroyed)) {}
-
-Connection::~Connection() {
-  boost::system::error_code ignored;
-  socket_.close(ignored);
-  on_destroyed_();
-}
+      context_(std::move(context)) {}
 
 void Connection::Start() {
   asio::post(socket_.get_executor(), [self = shared_from_this()] {
@@ -176,9 +170,9 @@ void Connection::HandleRequest() {
   summary_.id = request.id;
   std::weak_ptr<Connection> weak = weak_from_this();
   exchange_ = std::make_shared<Exchange>(context_->options.max_write_queue_bytes, [weak] {
-    if (std::shared_ptr<Connection> self = weak.lock()) {
-      auto* raw = self.get();
-      asio::post(raw->socket_.get_executor(), [self = std::move(self)] { self->Pump(); });
+    // Held until post has returned: the connection keeps the server, and so what post works with, alive.
+    if (const std::shared_ptr<Connection> self = weak.lock()) {
+      asio::post(self->socket_.get_executor(), [self] { self->Pump(); });
     }
   });
   const Router::Match match = context_->router.Resolve(request);

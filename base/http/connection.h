@@ -40,9 +40,8 @@ struct ConnectionContext {
 // it.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
-  // `on_destroyed` runs when the last reference is gone.
+  // `on_destroyed` runs when the last reference is gone, and nothing of the connection is left.
   Connection(Socket socket, std::shared_ptr<const ConnectionContext> context, std::function<void()> on_destroyed);
-  ~Connection();
 
   // Thread-safe.
   void Start();
@@ -79,10 +78,15 @@ class Connection : public std::enable_shared_from_this<Connection> {
   void ArmTimer();
   void OnTimer(boost::system::error_code error);
 
+  struct AtEnd {
+    std::function<void()> callback;
+    ~AtEnd() { callback(); }
+  };
+
+  const AtEnd on_destroyed_;  // first, so that it is destroyed, and runs, after all others
   Socket socket_;
   Timer timer_;
   const std::shared_ptr<const ConnectionContext> context_;
-  const std::function<void()> on_destroyed_;
 
   State state_ = State::kReading;
   bool draining_ = false;

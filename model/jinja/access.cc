@@ -132,9 +132,8 @@ bool IsIterable(const Value& value) {
 Items Iterate(Runtime& runtime, const Value& value) {
   if (value.IsSequence()) {
     const Sequence& sequence = value.sequence();
-    const size_t consumed = std::exchange(sequence.consumed, sequence.kind == SequenceKind::kIterator
-                                                                 ? sequence.items.size()
-                                                                 : size_t{0});
+    const size_t consumed =
+        std::exchange(sequence.consumed, sequence.kind == SequenceKind::kIterator ? sequence.items.size() : size_t{0});
     if (consumed == 0) {
       return value.items();
     }

@@ -14,8 +14,7 @@ namespace tandem::jinja {
 // The arguments of one call, in the order of the function's parameters; absent ones read as their default.
 class BoundArguments {
  public:
-  BoundArguments(const Arguments& all, std::vector<const Value*> bound)
-      : all_(all), bound_(std::move(bound)) {}
+  BoundArguments(const Arguments& all, std::vector<const Value*> bound) : all_(all), bound_(std::move(bound)) {}
 
   const Arguments& all() const { return all_; }
   bool Has(size_t i) const { return i < bound_.size() && bound_[i] != nullptr; }

@@ -187,8 +187,7 @@ struct Break {};
 struct Continue {};
 
 struct Statement {
-  using Node =
-      std::variant<Data, Print, If, For, Set, SetBlock, Macro, CallBlock, FilterBlock, With, Break, Continue>;
+  using Node = std::variant<Data, Print, If, For, Set, SetBlock, Macro, CallBlock, FilterBlock, With, Break, Continue>;
   int line;
   Node node;
 };

@@ -128,8 +128,8 @@ class BraceFormatter {
     if (!value.IsString() || (style.type != 0 && style.type != 's') || style.align == '=') {
       Fail("unsupported format string '", spec, "' for ", TypeName(value));
     }
-    const size_t end = style.precision < 0 ? value.view().size()
-                                           : utf8::OffsetOf(value.view(), static_cast<size_t>(style.precision));
+    const size_t end =
+        style.precision < 0 ? value.view().size() : utf8::OffsetOf(value.view(), static_cast<size_t>(style.precision));
     return PadText(runtime_, value.text().Substr(0, end), style, '<');
   }
 

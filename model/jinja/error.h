@@ -1,5 +1,6 @@
-// How a template fails inside the library. Any expression of a template may fail, as in Python, so a failure unwinds the
-// evaluator as this exception; Template::Parse and Template::Render turn it into an absl::Status and nothing else sees it.
+// How a template fails inside the library. Any expression of a template may fail, as in Python, so a failure unwinds
+// the evaluator as this exception; Template::Parse and Template::Render turn it into an absl::Status and nothing else
+// sees it.
 #pragma once
 
 #include <string>

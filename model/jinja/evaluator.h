@@ -4,14 +4,11 @@
 #include <memory>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
 #include "model/jinja/ast.h"
 #include "model/jinja/runtime.h"
 #include "model/jinja/scope.h"
 
 namespace tandem::jinja {
-
-using Variables = absl::flat_hash_map<std::string, Value>;
 
 class Evaluator {
  public:

@@ -98,9 +98,8 @@ ExpressionPtr ExpressionParser::ParseNot() {
 
 std::optional<CompareOperator> ExpressionParser::SkipCompareOperator() {
   static constexpr std::pair<absl::string_view, CompareOperator> kOperators[] = {
-      {"==", CompareOperator::kEqual},        {"!=", CompareOperator::kNotEqual}, {"<", CompareOperator::kLess},
-      {"<=", CompareOperator::kLessEqual},    {">", CompareOperator::kGreater},
-      {">=", CompareOperator::kGreaterEqual},
+      {"==", CompareOperator::kEqual},     {"!=", CompareOperator::kNotEqual}, {"<", CompareOperator::kLess},
+      {"<=", CompareOperator::kLessEqual}, {">", CompareOperator::kGreater},   {">=", CompareOperator::kGreaterEqual},
   };
   for (const auto& [text, op] : kOperators) {
     if (stream_.SkipOperator(text)) {

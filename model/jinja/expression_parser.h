@@ -47,7 +47,7 @@ class ExpressionParser {
 
   TokenStream stream_;
   std::vector<std::string> symbols_;
-  std::vector<MacroDefinition*> macros_;    // being parsed, outermost first
+  std::vector<MacroDefinition*> macros_;  // being parsed, outermost first
   std::vector<TemplateError> unknown_names_;
 
  private:

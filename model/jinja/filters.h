@@ -1,5 +1,5 @@
-// The filters and tests of Jinja2 (and from_json, which published chat templates use), each a Builtin whose `self` is the
-// filtered or tested value.
+// The filters and tests of Jinja2 (and from_json, which published chat templates use), each a Builtin whose `self` is
+// the filtered or tested value.
 #pragma once
 
 #include "absl/strings/string_view.h"

@@ -153,7 +153,9 @@ class Joiner : public Object {
   explicit Joiner(Value separator) : Object(separator.extent().depth + 1), separator_(std::move(separator)) {}
   std::string TypeName() const override { return "Joiner"; }
   bool IsCallable() const override { return true; }
-  Value Call(Runtime&, const Arguments&) override { return std::exchange(used_, true) ? separator_ : Value::String(""); }
+  Value Call(Runtime&, const Arguments&) override {
+    return std::exchange(used_, true) ? separator_ : Value::String("");
+  }
 
  private:
   Value separator_;
@@ -175,9 +177,9 @@ Value FormatNow(Runtime& runtime, const Value&, const BoundArguments& arguments)
 }
 
 constexpr Builtin kGlobals[] = {
-    {"range", "start|stop step", Range},      {"dict", "*", MakeDict},
-    {"namespace", "*", MakeNamespace},        {"cycler", "*", MakeCycler},
-    {"joiner", "|sep", MakeJoiner},           {"raise_exception", "message", RaiseException},
+    {"range", "start|stop step", Range},   {"dict", "*", MakeDict},
+    {"namespace", "*", MakeNamespace},     {"cycler", "*", MakeCycler},
+    {"joiner", "|sep", MakeJoiner},        {"raise_exception", "message", RaiseException},
     {"strftime_now", "format", FormatNow},
 };
 

@@ -68,7 +68,9 @@ class Lexer {
     return pos;
   }
 
-  char SignAt(size_t pos) const { return pos < view_.size() && (view_[pos] == '-' || view_[pos] == '+') ? view_[pos] : 0; }
+  char SignAt(size_t pos) const {
+    return pos < view_.size() && (view_[pos] == '-' || view_[pos] == '+') ? view_[pos] : 0;
+  }
 
   // The position after `{% <word>` with its optional sign, or kNone.
   size_t AfterTagWord(size_t begin, absl::string_view word) const {
@@ -266,8 +268,11 @@ class Lexer {
   }
 
   static bool ReadInteger(const std::string& digits, int64_t* number) {
-    const int base = digits.size() < 2 ? 10 : (digits[1] | 0x20) == 'x' ? 16 : (digits[1] | 0x20) == 'o' ? 8
-                                          : (digits[1] | 0x20) == 'b'   ? 2 : 10;
+    const int base = digits.size() < 2           ? 10
+                     : (digits[1] | 0x20) == 'x' ? 16
+                     : (digits[1] | 0x20) == 'o' ? 8
+                     : (digits[1] | 0x20) == 'b' ? 2
+                                                 : 10;
     char* end = nullptr;
     errno = 0;
     *number = std::strtoll(digits.c_str() + (base == 10 ? 0 : 2), &end, base);

@@ -46,8 +46,8 @@ std::optional<Value> Loop::GetAttribute(absl::string_view name) const {
   const auto index = static_cast<int64_t>(index_);
   const auto length = static_cast<int64_t>(items_->size());
   const std::pair<absl::string_view, int64_t> numbers[] = {
-      {"index", index + 1},          {"index0", index},   {"revindex", length - index}, {"revindex0", length - index - 1},
-      {"length", length},            {"depth", level_ + 1}, {"depth0", level_},
+      {"index", index + 1}, {"index0", index},     {"revindex", length - index}, {"revindex0", length - index - 1},
+      {"length", length},   {"depth", level_ + 1}, {"depth0", level_},
   };
   for (const auto& [known, number] : numbers) {
     if (name == known) {

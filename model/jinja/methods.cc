@@ -43,7 +43,8 @@ Value Copy(Runtime&, const Value& self, const BoundArguments&) { return self; }
 Value SequenceIndex(Runtime& runtime, const Value& self, const BoundArguments& arguments) {
   runtime.ChargeBytes(self.extent().weight);
   const auto& items = self.sequence().items;
-  const auto found = std::find_if(items.begin(), items.end(), [&](const Value& item) { return Equal(item, arguments[0]); });
+  const auto found =
+      std::find_if(items.begin(), items.end(), [&](const Value& item) { return Equal(item, arguments[0]); });
   if (found == items.end()) {
     Fail("the value is not in the ", TypeName(self));
   }
@@ -53,7 +54,8 @@ Value SequenceIndex(Runtime& runtime, const Value& self, const BoundArguments& a
 Value SequenceCount(Runtime& runtime, const Value& self, const BoundArguments& arguments) {
   runtime.ChargeBytes(self.extent().weight);
   const auto& items = self.sequence().items;
-  return Value::Int(std::count_if(items.begin(), items.end(), [&](const Value& item) { return Equal(item, arguments[0]); }));
+  return Value::Int(
+      std::count_if(items.begin(), items.end(), [&](const Value& item) { return Equal(item, arguments[0]); }));
 }
 
 constexpr Builtin kDictMethods[] = {

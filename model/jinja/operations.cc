@@ -49,9 +49,9 @@ Value Repeat(Runtime& runtime, const Value& value, int64_t count) {
     return Value::String(RepeatText(runtime, value.text(), times), value.IsMarkup());
   }
   const std::vector<Value>& source = value.sequence().items;
+  runtime.ChargeBytes(source.size() * sizeof(Value), times);
   std::vector<Value> items;
   for (size_t i = 0; !source.empty() && i < times; ++i) {
-    runtime.ChargeBytes(source.size() * sizeof(Value));
     items.insert(items.end(), source.begin(), source.end());
   }
   return Value::Of(value.sequence().kind, std::move(items));
@@ -81,7 +81,9 @@ double ModuloFloats(double left, double right) {
   return (remainder < 0) != (right < 0) ? remainder + right : remainder;
 }
 
-double FloorDivideFloats(double left, double right) { return std::floor((left - ModuloFloats(left, right)) / right + 0.5); }
+double FloorDivideFloats(double left, double right) {
+  return std::floor((left - ModuloFloats(left, right)) / right + 0.5);
+}
 
 int64_t PowerInts(int64_t base, int64_t exponent) {
   int64_t result = 1;

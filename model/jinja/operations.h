@@ -21,8 +21,8 @@ bool Compare(Runtime& runtime, CompareOperator op, const Value& left, const Valu
 bool Less(const Value& left, const Value& right);
 bool Contains(Runtime& runtime, const Value& container, const Value& item);
 
-// The elements that iterating over `value` gives: characters of a string, keys of a dict, nothing for undefined. Uses up
-// an iterator. Fails for what Python cannot iterate over.
+// The elements that iterating over `value` gives: characters of a string, keys of a dict, nothing for undefined. Uses
+// up an iterator. Fails for what Python cannot iterate over.
 Items Iterate(Runtime& runtime, const Value& value);
 bool IsIterable(const Value& value);
 // Python's len(), or nothing where it raises.

@@ -49,8 +49,8 @@ class Parser : public ExpressionParser {
       CheckNames();
     }
     if (end.size() != 0) {
-      stream_.FailHere("Unexpected end of template. Expected '", *end.begin(), "' (or another continuation) for the tag '",
-                       tags_.empty() ? "" : tags_.back(), "'.");
+      stream_.FailHere("Unexpected end of template. Expected '", *end.begin(),
+                       "' (or another continuation) for the tag '", tags_.empty() ? "" : tags_.back(), "'.");
     }
     return body;
   }
@@ -92,10 +92,16 @@ class Parser : public ExpressionParser {
 
   void ParseStatement(Body* body) {
     static constexpr std::pair<absl::string_view, Method> kStatements[] = {
-        {"if", &Parser::ParseIf},         {"for", &Parser::ParseFor},       {"set", &Parser::ParseSet},
-        {"macro", &Parser::ParseMacro},   {"call", &Parser::ParseCallBlock}, {"filter", &Parser::ParseFilterBlock},
-        {"with", &Parser::ParseWith},     {"break", &Parser::ParseLoopControl<Break>},
-        {"continue", &Parser::ParseLoopControl<Continue>}, {"generation", &Parser::ParseGeneration},
+        {"if", &Parser::ParseIf},
+        {"for", &Parser::ParseFor},
+        {"set", &Parser::ParseSet},
+        {"macro", &Parser::ParseMacro},
+        {"call", &Parser::ParseCallBlock},
+        {"filter", &Parser::ParseFilterBlock},
+        {"with", &Parser::ParseWith},
+        {"break", &Parser::ParseLoopControl<Break>},
+        {"continue", &Parser::ParseLoopControl<Continue>},
+        {"generation", &Parser::ParseGeneration},
     };
     const Nested nested(*this);
     const int line = stream_.line();
@@ -108,7 +114,8 @@ class Parser : public ExpressionParser {
     } else if (tag == "print") {
       ParsePrint(body);
     } else {
-      throw TemplateError{absl::StatusCode::kInvalidArgument, absl::StrCat("Encountered unknown tag '", tag, "'."), line};
+      throw TemplateError{absl::StatusCode::kInvalidArgument, absl::StrCat("Encountered unknown tag '", tag, "'."),
+                          line};
     }
     stream_.Expect(TokenType::kBlockEnd, "end of statement block");
     tags_.pop_back();

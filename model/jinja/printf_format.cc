@@ -134,8 +134,9 @@ class PrintfFormatter {
       case 'a': {
         style->fill.assign(1, ' ');
         const Text text = conversion == 's' ? Str(value) : Repr(value);
-        return style->precision < 0 ? text
-                                    : text.Substr(0, utf8::OffsetOf(text.view(), static_cast<size_t>(style->precision)));
+        return style->precision < 0
+                   ? text
+                   : text.Substr(0, utf8::OffsetOf(text.view(), static_cast<size_t>(style->precision)));
       }
       case 'c':
         if (value.IsString() && utf8::Length(value.view()) == 1) {

@@ -15,13 +15,13 @@ Text FormatBraces(Runtime& runtime, const Text& format, const Arguments& argumen
 // Layout of one formatted value.
 struct FieldStyle {
   std::string fill = " ";
-  char align = 0;     // '<', '>', '^', '='; 0: the default of the type
-  char sign = '-';    // '+', ' ', '-'
+  char align = 0;   // '<', '>', '^', '='; 0: the default of the type
+  char sign = '-';  // '+', ' ', '-'
   bool alternate = false;
   bool thousands = false;
   int64_t width = 0;
   int64_t precision = -1;
-  char type = 0;      // d, f, e, g, x, …; 0: the default of the type
+  char type = 0;  // d, f, e, g, x, …; 0: the default of the type
 };
 // A number (in the sense of Value::IsNumber) by `style`; fails for types that do not fit.
 std::string FormatNumber(const Value& value, const FieldStyle& style);

@@ -18,9 +18,9 @@ namespace tandem::jinja {
 struct Limits {
   size_t max_output_bytes = size_t{64} << 20;
   // Sum of the sizes of all strings and lists that are made or searched.
-  size_t max_work_bytes = size_t{2} << 30;
+  size_t max_work_bytes = size_t{1} << 30;
   // Statements and expressions evaluated.
-  uint64_t max_steps = 50'000'000;
+  uint64_t max_steps = 10'000'000;
   // Nested evaluations; a macro that calls itself uses about seven per call.
   int max_depth = 700;
 };
@@ -63,6 +63,11 @@ class Runtime {
     if (work_bytes_ > options_.limits.max_work_bytes || bytes > options_.limits.max_work_bytes) {
       FailLimit("the template handles more than ", options_.limits.max_work_bytes, " bytes of text and lists");
     }
+  }
+  // The same for `count` pieces of `bytes` each, however large the product.
+  void ChargeBytes(size_t bytes, size_t count) {
+    const bool overflows = bytes != 0 && count > options_.limits.max_work_bytes / bytes;
+    ChargeBytes(overflows ? options_.limits.max_work_bytes + 1 : bytes * count);
   }
   void CheckOutput(size_t bytes) const {
     if (bytes > options_.limits.max_output_bytes) {

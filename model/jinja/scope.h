@@ -3,8 +3,8 @@
 
 #include <memory>
 #include <utility>
+#include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "model/jinja/ast.h"
 #include "model/jinja/runtime.h"
 
@@ -43,7 +43,7 @@ class Scope : public CycleBreaker {
 
  private:
   std::shared_ptr<Scope> parent_;
-  absl::InlinedVector<std::pair<Symbol, Value>, 4> variables_;
+  std::vector<std::pair<Symbol, Value>> variables_;
   bool captured_ = false;
 };
 

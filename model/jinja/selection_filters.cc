@@ -79,8 +79,7 @@ Value Select(Runtime& runtime, const Value& self, const BoundArguments& argument
   }
   const bool has_test = all.positional.size() > kTestIndex;
   const Value name = has_test ? all.positional[kTestIndex] : Value();
-  const Builtin* test =
-      has_test ? &Require(name.IsString() ? FindTest(name.view()) : nullptr, "test", name) : nullptr;
+  const Builtin* test = has_test ? &Require(name.IsString() ? FindTest(name.view()) : nullptr, "test", name) : nullptr;
   const Arguments rest = From(all, kTestIndex + 1);
   std::vector<Value> out;
   const Items items = Iterate(runtime, self);

@@ -96,6 +96,7 @@ std::vector<Value> SortBy(Runtime& runtime, const std::vector<Value>& items, std
     order[i] = i;
   }
   std::stable_sort(order.begin(), order.end(), [&](size_t left, size_t right) {
+    runtime.ChargeStep();
     runtime.ChargeBytes(std::min(keys[left].extent().weight, keys[right].extent().weight));
     return reverse ? Less(keys[right], keys[left]) : Less(keys[left], keys[right]);
   });
@@ -160,6 +161,7 @@ Value Unique(Runtime& runtime, const Value& self, const BoundArguments& argument
   std::vector<Value> unique;
   for (const Value& item : *items) {
     Value key = KeyOf(item, attribute, arguments.Bool(0, false));
+    runtime.ChargeStep();
     runtime.ChargeBytes(key.extent().weight);
     if (seen.Find(key) == nullptr) {
       seen.Set(std::move(key), Value::None());
@@ -213,9 +215,9 @@ Value Batch(Runtime& runtime, const Value& self, const BoundArguments& arguments
     batch.push_back(item);
   }
   if (!batch.empty()) {
-    while (arguments.IsSet(1) && static_cast<int64_t>(batch.size()) < size) {
-      runtime.ChargeBytes(sizeof(Value));
-      batch.push_back(arguments[1]);
+    if (arguments.IsSet(1) && static_cast<int64_t>(batch.size()) < size) {
+      runtime.ChargeBytes(sizeof(Value), static_cast<size_t>(size) - batch.size());
+      batch.resize(static_cast<size_t>(size), arguments[1]);
     }
     batches.push_back(Value::List(std::move(batch)));
   }
@@ -228,11 +230,11 @@ Value Slice(Runtime& runtime, const Value& self, const BoundArguments& arguments
   if (slices == 0) {
     Fail("integer division or modulo by zero");
   }
+  runtime.ChargeBytes(sizeof(Value) + sizeof(Sequence), static_cast<size_t>(std::max<int64_t>(slices, 0)));
   const auto length = static_cast<int64_t>(items->size());
   std::vector<Value> parts;
   auto begin = items->begin();
   for (int64_t i = 0; i < slices; ++i) {
-    runtime.ChargeBytes(sizeof(Value) + sizeof(Sequence));
     const bool extra = i < length % slices;
     const auto end = begin + length / slices + (extra ? 1 : 0);
     std::vector<Value> part(begin, end);
@@ -273,9 +275,9 @@ Value AttributeFilter(Runtime&, const Value& self, const BoundArguments& argumen
   const Text name = arguments.String(0);
   RequireDefined(self);
   auto found = FindAttribute(self, name.view());
-  return found.has_value() ? *std::move(found)
-                           : Value::Undefined(absl::StrCat("'", TypeName(self), " object' has no attribute '",
-                                                           name.view(), "'"));
+  return found.has_value()
+             ? *std::move(found)
+             : Value::Undefined(absl::StrCat("'", TypeName(self), " object' has no attribute '", name.view(), "'"));
 }
 
 constexpr Builtin kFilters[] = {

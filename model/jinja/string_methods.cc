@@ -61,8 +61,8 @@ Value PartitionMethod(Runtime&, const Value& self, const BoundArguments& argumen
     const Value empty = Like(self, Text());
     return Value::Tuple(from_right ? std::vector<Value>{empty, empty, self} : std::vector<Value>{self, empty, empty});
   }
-  return Value::Tuple({Like(self, text.Substr(0, pos)), Like(self, separator),
-                       Like(self, text.Substr(pos + separator.size()))});
+  return Value::Tuple(
+      {Like(self, text.Substr(0, pos)), Like(self, separator), Like(self, text.Substr(pos + separator.size()))});
 }
 
 // The bytes that the optional arguments `first` and `first + 1` (start and end, in code points) cut out of the text.
@@ -129,8 +129,8 @@ Value AffixMethod(Runtime&, const Value& self, const BoundArguments& arguments) 
     return Value::Bool(HasAffix(window, arguments[0], at_end));
   }
   const auto& affixes = arguments[0].sequence().items;
-  return Value::Bool(std::any_of(affixes.begin(), affixes.end(),
-                                 [&](const Value& affix) { return HasAffix(window, affix, at_end); }));
+  return Value::Bool(
+      std::any_of(affixes.begin(), affixes.end(), [&](const Value& affix) { return HasAffix(window, affix, at_end); }));
 }
 
 template <bool at_end>
@@ -139,14 +139,15 @@ Value RemoveAffixMethod(Runtime&, const Value& self, const BoundArguments& argum
   if (!HasAffix(self.view(), arguments[0], at_end)) {
     return self;
   }
-  return Like(self, at_end ? self.text().Substr(0, self.view().size() - affix.size()) : self.text().Substr(affix.size()));
+  return Like(self,
+              at_end ? self.text().Substr(0, self.view().size() - affix.size()) : self.text().Substr(affix.size()));
 }
 
 Value ReplaceMethod(Runtime& runtime, const Value& self, const BoundArguments& arguments) {
   const Text to = arguments.String(1);
   const bool escapes = self.IsMarkup() && !arguments[1].IsMarkup();
-  return Like(self, Replace(runtime, self.text(), arguments.String(0), escapes ? EscapeHtml(to) : to,
-                            arguments.Int(2, -1)));
+  return Like(self,
+              Replace(runtime, self.text(), arguments.String(0), escapes ? EscapeHtml(to) : to, arguments.Int(2, -1)));
 }
 
 Value JoinMethod(Runtime& runtime, const Value& self, const BoundArguments& arguments) {

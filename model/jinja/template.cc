@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "model/jinja/error.h"
+#include "model/jinja/evaluator.h"
 #include "model/jinja/parser.h"
 
 namespace tandem::jinja {
@@ -29,6 +30,21 @@ Result Guard(Action action) {
   }
 }
 
+Value RecordValue(const nlohmann::ordered_json& record, absl::string_view trusted_key,
+                  absl::Span<const absl::string_view> trusted) {
+  if (!record.is_object()) {
+    return Value::FromJson(record, /*from_input=*/true);
+  }
+  Dict dict;
+  for (const auto& [key, member] : record.items()) {
+    const bool is_trusted =
+        key == trusted_key && member.is_string() &&
+        std::find(trusted.begin(), trusted.end(), member.get_ref<const std::string&>()) != trusted.end();
+    dict.Set(Value::String(Text(key, true)), Value::FromJson(member, !is_trusted));
+  }
+  return Value::Of(std::move(dict));
+}
+
 }  // namespace
 
 absl::Status Context::Set(absl::string_view name, const nlohmann::ordered_json& value, bool from_input) {
@@ -38,9 +54,20 @@ absl::Status Context::Set(absl::string_view name, const nlohmann::ordered_json& 
   });
 }
 
+absl::Status Context::SetRecords(absl::string_view name, const nlohmann::ordered_json& records, absl::string_view key,
+                                 absl::Span<const absl::string_view> trusted) {
+  return Guard<absl::Status>([&] {
+    std::vector<Value> values;
+    for (const auto& record : records) {
+      values.push_back(RecordValue(record, key, trusted));
+    }
+    variables_.insert_or_assign(std::string(name), Value::List(std::move(values)));
+    return absl::OkStatus();
+  });
+}
+
 absl::StatusOr<Template> Template::Parse(absl::string_view source) {
-  return Guard<absl::StatusOr<Template>>(
-      [&] { return Template(std::make_shared<const Ast>(jinja::Parse(source))); });
+  return Guard<absl::StatusOr<Template>>([&] { return Template(std::make_shared<const Ast>(jinja::Parse(source))); });
 }
 
 absl::StatusOr<Text> Template::Render(const Context& context, const RenderOptions& options) const {

@@ -1,7 +1,8 @@
-// Jinja2 templates as the Hugging Face chat templates use them: rendered like Python's ImmutableSandboxedEnvironment with
-// trim_blocks, lstrip_blocks, loop controls, `generation` blocks, and json.dumps behind `tojson`.
-// Not supported: template inheritance and inclusion, autoescape, \N{…} escapes, integers beyond 64 bits, and the filters
-// filesizeformat, pprint, random, striptags, urlize, wordwrap and xmlattr.
+// Jinja2 templates as the Hugging Face chat templates use them: rendered like Python's ImmutableSandboxedEnvironment
+// with trim_blocks, lstrip_blocks, loop controls, `generation` blocks, and json.dumps behind `tojson`. Not supported:
+// template inheritance and inclusion, autoescape, \N{…} escapes, integers beyond 64 bits, and the filters
+// filesizeformat, pprint, random, striptags, urlize, wordwrap and xmlattr. The condition of a filtered for loop is
+// evaluated for all items before the loop starts, and groups of `groupby` are plain pairs.
 #pragma once
 
 #include <memory>
@@ -9,17 +10,24 @@
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "model/jinja/evaluator.h"
+#include "absl/types/span.h"
 #include "model/jinja/runtime.h"
 #include "model/jinja/text.h"
+#include "model/jinja/value.h"
 
 namespace tandem::jinja {
+
+struct Ast;
 
 // The variables a template sees. Input is data that did not come with the model: its text is marked in the output.
 class Context {
  public:
   // INVALID_ARGUMENT for values JSON cannot hold, RESOURCE_EXHAUSTED for documents nested too deep.
   absl::Status Set(absl::string_view name, const nlohmann::ordered_json& value, bool from_input);
+  // A list of objects from the input, except that their members `key` are not marked where they are one of `trusted`:
+  // templates build control tokens out of the roles of messages, as in "<|" + role + "|>".
+  absl::Status SetRecords(absl::string_view name, const nlohmann::ordered_json& records, absl::string_view key,
+                          absl::Span<const absl::string_view> trusted);
   const Variables& variables() const { return variables_; }
 
  private:

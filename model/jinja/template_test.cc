@@ -66,8 +66,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"{{ d|tojson }} {{ u|tojson(ensure_ascii=true) }}",
              "{\"b\": 1, \"a\": [1, 2.0, null], \"items\": \"shadow\"} "
              "\"na\\u00efve \\u65e5\\u672c \\ud83d\\ude42\""},
-        Case{"{{ {'a': [1, {}], 'b': []}|tojson(indent=2) }}",
-             "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": []\n}"},
+        Case{"{{ {'a': [1, {}], 'b': []}|tojson(indent=2) }}", "{\n  \"a\": [\n    1,\n    {}\n  ],\n  \"b\": []\n}"},
         Case{"{{ people|selectattr('age', 'gt', 3)|map(attribute='name')|join(',') }}",
              "ERROR line 1: 'dict object' has no attribute 'age'"},
         Case{"{{ people|selectattr('age', 'defined')|map(attribute='name')|sort|join(',') }}", "adam,Zoe"},
@@ -82,7 +81,8 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"  {%+ if yes %}x{% endif %}{# gone #}\n{% raw %}{{ n }}{% endraw %}", "  x{{ n }}"},
         Case{"{% for x in xs if x > 1 %}{{ loop.index }}/{{ loop.length }}:{{ x }} {% else %}none{% endfor %}",
              "1/2:3 2/2:2 "},
-        Case{"{% for x in xs %}{% if x == 1 %}{% continue %}{% elif loop.last %}{% break %}{% endif %}{{ x }}{% endfor %}",
+        Case{"{% for x in xs %}{% if x == 1 %}{% continue %}{% elif loop.last %}{% break %}{% endif %}{{ x }}{% endfor "
+             "%}",
              "3"},
         Case{"{% for k, v in d|dictsort %}{{ k }}={{ v }}{{ ', ' if not loop.last }}{% endfor %}",
              "a=[1, 2.0, None], b=1, items=shadow"},
@@ -90,10 +90,10 @@ INSTANTIATE_TEST_SUITE_P(
              "{% endfor %}{{ ns.t }}{{ q }}",
              "60"},
         Case{"{% set a %}x{{ n }}{% endset %}{% set b, c = 1, 2 %}{{ a }}{{ b + c }}", "x73"},
-        Case{"{% macro m(a, b=a, *c) %}{% endmacro %}",
-             "ERROR line 1: expected a parameter name, got '*'"},
-        Case{"{% macro m(a, b=a) %}{{ a }}{{ b }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1) }}{{ m(1, 2, 3, z=4) }}",
-             "11(){}12(3,){'z': 4}"},
+        Case{"{% macro m(a, b=a, *c) %}{% endmacro %}", "ERROR line 1: expected a parameter name, got '*'"},
+        Case{
+            "{% macro m(a, b=a) %}{{ a }}{{ b }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ m(1) }}{{ m(1, 2, 3, z=4) }}",
+            "11(){}12(3,){'z': 4}"},
         Case{"{% macro m() %}<{{ caller('x') }}>{% endmacro %}{% call(a) m() %}{{ a }}{{ n }}{% endcall %}", "<x7>"},
         Case{"{% filter upper %}a{{ s }}{% endfilter %}{% generation %}g{% endgeneration %}", "AHELLO, WORLDg"},
         Case{"{% for x in [[1, [2]], 3] recursive %}{% if x is sequence %}({{ loop(x) }}){% else %}{{ x }}{% endif %}"
@@ -111,11 +111,13 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"\n{{ 1 / 0 }}", "ERROR line 2: division by zero"},
         Case{"{{ s|nope }}", "ERROR line 1: No filter named 'nope'."},
         Case{"{% if no %}{{ s|nope }}{% endif %}ok", "ok"},
-        Case{"{{ xs.append(1) }}",
-             "ERROR line 1: access to attribute 'append' of 'list' object is unsafe: a template cannot change its data"},
+        Case{
+            "{{ xs.append(1) }}",
+            "ERROR line 1: access to attribute 'append' of 'list' object is unsafe: a template cannot change its data"},
         Case{"{% for x in n %}{% endfor %}", "ERROR line 1: 'int' object is not iterable"},
-        Case{"\n\n{% if yes %}", "ERROR line 3: Unexpected end of template. Expected 'elif' (or another continuation) "
-                                 "for the tag 'if'."},
+        Case{"\n\n{% if yes %}",
+             "ERROR line 3: Unexpected end of template. Expected 'elif' (or another continuation) "
+             "for the tag 'if'."},
         Case{"{{ 'open }}", "ERROR line 1: unexpected char ': the string is not closed"},
         Case{"{{ 9223372036854775807 + 1 }}", "ERROR line 1: integer result does not fit in 64 bits"}));
 
@@ -217,13 +219,15 @@ TEST(LimitsTest, RefuseDeeplyNestedInput) {
 
 TEST(RenderTest, CyclesOfNamespacesAndMacrosAreReleased) {
   // Leak checkers watch this one.
-  EXPECT_EQ(Outcome("{% set a = namespace() %}{% set a.a = a %}{% macro m() %}{% endmacro %}{% set a.m = m %}"
-                    "{% for x in [a] %}{% set a.loop = loop %}{{ loop.changed(loop, a) }}{% endfor %}{{ a.a.a.loop.index }}"),
-            "True1");
+  EXPECT_EQ(
+      Outcome("{% set a = namespace() %}{% set a.a = a %}{% macro m() %}{% endmacro %}{% set a.m = m %}"
+              "{% for x in [a] %}{% set a.loop = loop %}{{ loop.changed(loop, a) }}{% endfor %}{{ a.a.a.loop.index }}"),
+      "True1");
 }
 
 TEST(RenderTest, RendersFromManyThreads) {
-  const auto parsed = Template::Parse("{% for p in people %}{{ loop.index }}{{ p.name|upper }}{% endfor %}{{ d|tojson }}");
+  const auto parsed =
+      Template::Parse("{% for p in people %}{{ loop.index }}{{ p.name|upper }}{% endfor %}{{ d|tojson }}");
   ASSERT_TRUE(parsed.ok());
   const Context context = Variables();
   const auto expected = parsed->Render(context);
@@ -246,8 +250,10 @@ TEST(RenderTest, RendersFromManyThreads) {
 TEST(RenderTest, EveryTruncationEndsInTextOrError) {
   const std::string source =
       "{% macro m(a, b=[1, {'k': (2,)}]) %}{{ a|default('x')|replace(\"'\", '\\n') if b is sequence else b[::-1] }}"
-      "{% endmacro %}{%- for k, v in d.items() if k not in ['z'] recursive -%}{{ m(v, b=xs[1:]) ~ loop.last }}{% break %}"
-      "{%- else -%}{# none #}{% raw %}{{ {% endraw %}{% endfor %}{% set ns = namespace(x=1.5e3) %}{% set ns.x %}y{% endset %}"
+      "{% endmacro %}{%- for k, v in d.items() if k not in ['z'] recursive -%}{{ m(v, b=xs[1:]) ~ loop.last }}{% break "
+      "%}"
+      "{%- else -%}{# none #}{% raw %}{{ {% endraw %}{% endfor %}{% set ns = namespace(x=1.5e3) %}{% set ns.x %}y{% "
+      "endset %}"
       "{% call(q) m(1) %}{{ q }}{% endcall %}{% filter trim|upper %} é🙂 {% endfilter %}";
   for (size_t length = 0; length <= source.size(); ++length) {
     const auto text = Render(source.substr(0, length), Variables(), FixedClock());

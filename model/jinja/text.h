@@ -1,13 +1,13 @@
-// A UTF-8 string that knows which of its bytes came from the outside (messages, tools, documents) and which were written
-// by the author of the template. The marks survive concatenation, slicing and the other string operations, so that the
-// tokenizer can refuse to read control tokens out of user text.
+// A UTF-8 string that knows which of its bytes came from the outside (messages, tools, documents) and which were
+// written by the author of the template. The marks survive concatenation, slicing and the other string operations, so
+// that the tokenizer can refuse to read control tokens out of user text.
 #pragma once
 
 #include <cstddef>
 #include <string>
 #include <utility>
+#include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
 
 namespace tandem::jinja {
@@ -19,7 +19,7 @@ class Text {
     size_t end;
     bool from_input;
   };
-  using Spans = absl::InlinedVector<Span, 1>;
+  using Spans = std::vector<Span>;
 
   Text() = default;
   explicit Text(std::string bytes, bool from_input = false) : bytes_(std::move(bytes)) {

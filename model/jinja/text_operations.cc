@@ -234,9 +234,9 @@ Text Replace(Runtime& runtime, const Text& text, const Text& from, const Text& t
 }
 
 Text RepeatText(Runtime& runtime, const Text& text, size_t times) {
+  runtime.ChargeBytes(text.size(), times);
   Text out;
   for (size_t i = 0; !text.empty() && i < times; ++i) {
-    runtime.ChargeBytes(text.size());
     out.Append(text);
   }
   return out;

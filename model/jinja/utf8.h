@@ -1,5 +1,6 @@
-// Python strings are sequences of code points, ours are UTF-8 bytes: these helpers translate positions and classify code
-// points. A byte that is not valid UTF-8 counts as one code point of its own (kInvalidBase + byte) and survives unchanged.
+// Python strings are sequences of code points, ours are UTF-8 bytes: these helpers translate positions and classify
+// code points. A byte that is not valid UTF-8 counts as one code point of its own (kInvalidBase + byte) and survives
+// unchanged.
 #pragma once
 
 #include <cstddef>

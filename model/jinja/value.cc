@@ -81,8 +81,9 @@ Value Convert(const nlohmann::ordered_json& json, bool from_input, int depth) {
       return Value::Int(json.get<int64_t>());
     case Type::number_unsigned: {
       const auto number = json.get<uint64_t>();
-      return number <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()) ? Value::Int(static_cast<int64_t>(number))
-                                                                                 : Value::Float(static_cast<double>(number));
+      return number <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max())
+                 ? Value::Int(static_cast<int64_t>(number))
+                 : Value::Float(static_cast<double>(number));
     }
     case Type::number_float:
       return Value::Float(json.get<double>());

@@ -1,17 +1,17 @@
-// The values of the template language, with Python's types and semantics. Every value but a namespace is immutable, as in
-// the sandbox that renders chat templates in Python: containers can be shared freely and cannot form cycles.
+// The values of the template language, with Python's types and semantics. Every value but a namespace is immutable, as
+// in the sandbox that renders chat templates in Python: containers can be shared freely and cannot form cycles.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
-#include "absl/container/inlined_vector.h"
 #include "absl/strings/string_view.h"
 #include "model/jinja/text.h"
 
@@ -27,8 +27,8 @@ using Items = std::shared_ptr<const std::vector<Value>>;
 // first iteration; the views are those of dict.keys() and friends.
 enum class SequenceKind { kList, kTuple, kRange, kIterator, kKeysView, kValuesView, kItemsView };
 
-// How large a value is when printed in full. Values share parts, so a few steps of a hostile template could make one that
-// would print for years; limiting both numbers when a container is made keeps every walk over a value short.
+// How large a value is when printed in full. Values share parts, so a few steps of a hostile template could make one
+// that would print for years; limiting both numbers when a container is made keeps every walk over a value short.
 struct Extent {
   int depth = 1;      // 1 for a leaf, 1 + the deepest element for a container
   size_t weight = 1;  // values and bytes of text in it, shared parts counted each time
@@ -149,9 +149,12 @@ class Dict {
   const Entry* FindEntry(size_t hash, Matches matches) const;
 
   std::vector<Entry> entries_;
-  absl::flat_hash_map<size_t, absl::InlinedVector<uint32_t, 1>> index_;  // by hash; built for larger dicts only
+  absl::flat_hash_map<size_t, std::vector<uint32_t>> index_;  // by hash; built for larger dicts only
   Extent extent_;
 };
+
+// By name.
+using Variables = absl::flat_hash_map<std::string, Value>;
 
 struct Arguments {
   std::vector<Value> positional;

@@ -1,7 +1,7 @@
 // Renders templates for compare.py and fuzz.py. One job per line of standard input,
 //   {"source": template, "input": {marked variables}, "trusted": {unmarked variables}}
-// and one answer per line of standard output, {"text": …, "input_bytes": n} or {"error": …, "code": …}. The clock stands
-// at 2026-01-02 03:04:05 UTC.
+// and one answer per line of standard output, {"text": …, "input_bytes": n} or {"error": …, "code": …}. The clock
+// stands at 2026-01-02 03:04:05 UTC.
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <string>

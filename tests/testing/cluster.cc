@@ -41,25 +41,31 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
   ASSIGN_OR_RETURN(c.dtypes_, model::ChooseDTypes(options.dtype, spec));
   c.identity_ = {c.checkpoint_.Digest(c.config_.config_json), spec.model_type, c.dtypes_.weights, c.dtypes_.wire};
   c.backend_ = compute::cpu::CreateCpuBackend({.num_threads = options.router_threads});
-  std::vector<std::unique_ptr<transport::ExpertChannel>> channels;
+  std::vector<router::WorkerPool::ChannelFactory> channels;
   if (options.num_workers == 0) {
     c.store_ = std::make_unique<expert_worker::ExpertStore>(c.Loader(c.backend_.get()));
     c.probe_ = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
     c.inline_experts_ = std::make_unique<expert_worker::InlineExperts>(
         expert_worker::WorkerIdentity{"inline", c.identity_}, *c.backend_, *c.store_, *c.probe_);
-    channels.push_back(transport::MakeInProcessChannel("inline", c.inline_experts_.get()));
+    channels.push_back([&c](const std::function<void()>&) {
+      return transport::MakeInProcessChannel("inline", c.inline_experts_.get());
+    });
   }
   for (int i = 0; i < options.num_workers; ++i) {
     auto node = std::make_unique<Node>();
     node->backend = compute::cpu::CreateCpuBackend({.num_threads = 1});
     node->address = "127.0.0.1:0";
     RETURN_IF_ERROR(c.StartServer(*node, i));
-    channels.push_back(transport::MakeGrpcChannel(node->address));
+    channels.push_back([address = node->address](std::function<void()> on_lost) {
+      transport::GrpcChannelOptions grpc;
+      grpc.on_lost = std::move(on_lost);
+      return transport::MakeGrpcChannel(address, std::move(grpc));
+    });
     c.nodes_.push_back(std::move(node));
   }
   const int num_channels = static_cast<int>(channels.size());
   c.pool_ = std::make_unique<router::WorkerPool>(
-      std::move(channels), c.identity_,
+      channels, c.identity_,
       scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, num_channels),
       router::WorkerPool::Options{});
   router::EngineOptions engine;
