@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/cleanup/cleanup.h"
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "model/tokenizer/unicode.h"
 #include "model/tokenizer/unicode_tables.h"
@@ -26,23 +26,60 @@ enum class Role : uint8_t {
   kOpaque,  // unknown to the peer: copied, and a border on both sides
 };
 
+bool IsComposed(NormalizationForm form) { return form == NormalizationForm::kNfc || form == NormalizationForm::kNfkc; }
+
 utf8proc_option_t Options(NormalizationForm form) {
   int options = UTF8PROC_STABLE;
-  options |=
-      form == NormalizationForm::kNfc || form == NormalizationForm::kNfkc ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
+  options |= IsComposed(form) ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
   if (form == NormalizationForm::kNfkc || form == NormalizationForm::kNfkd) options |= UTF8PROC_COMPAT;
   return static_cast<utf8proc_option_t>(options);
 }
 
-absl::Status AppendNormalized(absl::string_view text, NormalizationForm form, std::string* out) {
-  utf8proc_uint8_t* result = nullptr;
-  const utf8proc_ssize_t size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
-                                             static_cast<utf8proc_ssize_t>(text.size()), &result, Options(form));
-  const absl::Cleanup release = [result] { free(result); };  // NOLINT: utf8proc allocates with malloc
-  if (size < 0) {
-    return absl::InternalError(absl::StrCat("utf8proc: ", utf8proc_errmsg(size)));
+using CodePoints = std::vector<utf8proc_int32_t>;
+
+absl::Status Decompose(absl::string_view text, utf8proc_option_t options, CodePoints* out) {
+  constexpr size_t kLongestDecomposition = 32;  // Unicode's is 18
+  size_t pos = 0;
+  while (pos < text.size()) {
+    const uint32_t code_point = NextCodePoint(text, &pos);
+    const size_t size = out->size();
+    out->resize(size + kLongestDecomposition);
+    int last_boundary_class = 0;
+    const utf8proc_ssize_t count = utf8proc_decompose_char(static_cast<utf8proc_int32_t>(code_point), &(*out)[size],
+                                                           kLongestDecomposition, options, &last_boundary_class);
+    if (count < 0 || static_cast<size_t>(count) > kLongestDecomposition) {
+      return absl::InternalError(absl::StrCat("utf8proc cannot decompose character ", code_point));
+    }
+    out->resize(size + static_cast<size_t>(count));
   }
-  out->append(reinterpret_cast<const char*>(result), static_cast<size_t>(size));
+  return absl::OkStatus();
+}
+
+int CombiningClass(utf8proc_int32_t code_point) { return utf8proc_get_property(code_point)->combining_class; }
+
+// Sorts each run of combining marks by class. utf8proc's own sort is quadratic, and the length of a run is the user's.
+void OrderMarks(CodePoints* text) {
+  const auto is_mark = [](utf8proc_int32_t c) { return CombiningClass(c) != 0; };
+  auto begin = text->begin();
+  while ((begin = std::find_if(begin, text->end(), is_mark)) != text->end()) {
+    const auto end = std::find_if_not(begin, text->end(), is_mark);
+    std::stable_sort(begin, end,
+                     [](utf8proc_int32_t a, utf8proc_int32_t b) { return CombiningClass(a) < CombiningClass(b); });
+    begin = end;
+  }
+}
+
+absl::Status AppendNormalized(absl::string_view text, NormalizationForm form, std::string* out) {
+  CodePoints code_points;
+  RETURN_IF_ERROR(Decompose(text, Options(form), &code_points));
+  OrderMarks(&code_points);
+  if (IsComposed(form)) {
+    const utf8proc_ssize_t size =
+        utf8proc_normalize_utf32(code_points.data(), static_cast<utf8proc_ssize_t>(code_points.size()), Options(form));
+    if (size < 0) return absl::InternalError(absl::StrCat("utf8proc: ", utf8proc_errmsg(size)));
+    code_points.resize(static_cast<size_t>(size));
+  }
+  for (const utf8proc_int32_t code_point : code_points) AppendUtf8(static_cast<uint32_t>(code_point), out);
   return absl::OkStatus();
 }
 
