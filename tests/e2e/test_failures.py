@@ -101,7 +101,8 @@ def test_a_worker_exits_0_on_sigterm(tmp_path):
         with socket.socket() as probe:
             return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    with TandemProcess(tmp_path / "log", "expert-worker", MODEL, "--listen", f"127.0.0.1:{port}") as worker:
+    with TandemProcess(tmp_path / "log", "expert-worker", MODEL, "--listen", f"127.0.0.1:{port}",
+                       "--metrics-listen", "127.0.0.1:0") as worker:
         worker.wait_until(listening, "listening port")
         worker.terminate()
         assert worker.wait() == 0, worker.log_text()
