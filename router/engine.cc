@@ -105,6 +105,8 @@ void Engine::Cancel(uint64_t id) {
   cancelled_.insert(id);
 }
 
+void Engine::CancelChoice(uint64_t id, int32_t) { Cancel(id); }
+
 absl::Status Engine::Health() const {
   {
     absl::MutexLock lock(&mutex_);

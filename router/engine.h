@@ -58,6 +58,7 @@ class Engine : public TokenEngine {
 
   absl::StatusOr<uint64_t> Submit(GenerationRequest request, TokenSink sink) override;
   void Cancel(uint64_t id) override;
+  void CancelChoice(uint64_t id, int32_t choice) override;
   absl::Status Health() const override;
   int32_t max_model_len() const override { return static_cast<int32_t>(options_.max_model_len); }
   int32_t vocab_size() const override { return static_cast<int32_t>(decoder_.spec().vocab_size); }

@@ -100,7 +100,9 @@ void RunningCompletion::Drain() {
 
 bool RunningCompletion::Process(const Arrival& arrival, CompletionDelta& delta) {
   const TokenEvent& event = arrival.event;
-  usage_.cached_tokens = std::max(usage_.cached_tokens, event.cached_tokens);
+  if (event.first != nullptr) {
+    usage_.cached_tokens = event.first->cached_tokens;
+  }
   if (event.token.has_value()) {
     ProcessToken(arrival, delta);
   }

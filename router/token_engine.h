@@ -12,40 +12,64 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "router/sampling_params.h"
+#include "router/token_constraint.h"
 
 namespace tandem::router {
 
-// Order of filters: temperature, top_k, top_p, min_p. temperature 0 is greedy.
-struct SamplingParams {
-  float temperature = 1.0f;
-  float top_p = 1.0f;
-  int32_t top_k = 0;  // 0: off
-  float min_p = 0.0f;
-  std::optional<uint64_t> seed;  // absent: drawn at random at submission
-  int32_t max_tokens = 0;        // > 0; the engine clamps it to the context left
-  int32_t min_tokens = 0;        // end-of-sequence and stop tokens are masked before
-  bool ignore_eos = false;
-  std::vector<int32_t> stop_token_ids;  // besides the model's end-of-sequence tokens
-};
+// What a request wants instead of tokens: the final hidden state of the last token, or the mean over all tokens.
+enum class Pooling : uint8_t { kNone, kLast, kMean };
 
 struct GenerationRequest {
   std::string request_id;
   std::vector<int32_t> prompt;  // not empty, ids within the vocabulary
   SamplingParams sampling;
+  Pooling pooling = Pooling::kNone;  // not kNone: sampling is ignored, the only event has an embedding
+
+  int32_t priority = 0;    // lower is served first
+  std::string user;        // requests of one user share that user's part of the service; may be empty
+  std::string cache_salt;  // prefix cache entries are shared only among requests of the same salt
+  absl::Time deadline = absl::InfiniteFuture();  // then the request ends with DEADLINE_EXCEEDED
+
+  std::shared_ptr<const TokenConstraint> constraint;  // its initial state, which every answer clones; null: any token
 };
 
 enum class FinishReason : uint8_t { kNone, kStop, kLength, kCancelled, kError };
 
-// One event per generated token; the last event of a sequence has a finish_reason.
-struct TokenEvent {
-  // Absent in a final event that brings no token (cancelled, error). An end-of-sequence or stop token is reported.
-  std::optional<int32_t> token;
-  FinishReason finish_reason = FinishReason::kNone;
-  absl::Status error;          // for kError: UNAVAILABLE (worker lost), DEADLINE_EXCEEDED, INTERNAL
-  int32_t cached_tokens = 0;   // prompt tokens that came from the prefix cache
+struct TokenLogprob {
+  int32_t token = 0;
+  float logprob = 0;
+  int32_t rank = 0;  // 1: the most likely
 };
 
-// Called on the engine's thread, in order; must not block.
+// One position: the token that is there, and the most likely ones by descending probability.
+struct PositionLogprobs {
+  TokenLogprob chosen;
+  std::vector<TokenLogprob> top;
+};
+
+// What only the first event of an answer brings.
+struct FirstEventInfo {
+  int32_t cached_tokens = 0;    // prompt tokens that came from the prefix cache
+  absl::Duration queue_time;    // from submission to the first step
+  std::vector<PositionLogprobs> prompt_logprobs;  // of prompt tokens 1 … n-1, if asked for; only in answer 0
+};
+
+// One event per generated token; the last event of an answer has a finish_reason.
+struct TokenEvent {
+  int32_t choice = 0;  // which of the n answers
+  // Absent in a final event that brings no token (cancelled, error, embedding). An end-of-sequence or stop token is
+  // reported.
+  std::optional<int32_t> token;
+  FinishReason finish_reason = FinishReason::kNone;
+  absl::Status error;  // for kError: UNAVAILABLE (worker lost), DEADLINE_EXCEEDED, INTERNAL
+  absl::Time time;     // when the step ended that made it
+  std::shared_ptr<const FirstEventInfo> first;         // with the first event of an answer
+  std::shared_ptr<const PositionLogprobs> logprobs;    // if asked for
+  std::shared_ptr<const std::vector<float>> embedding;  // [hidden_size], not normalised; for pooling requests
+};
+
+// Called on the engine's output thread, in order; must not block.
 using TokenSink = std::function<void(const TokenEvent&)>;
 
 // Thread-safe.
@@ -53,13 +77,14 @@ class TokenEngine {
  public:
   virtual ~TokenEngine() = default;
 
-  // Queues a request; `sink` gets its events, the last one exactly once, also after Cancel.
+  // Queues a request; `sink` gets its events, for each answer the last one exactly once, also after Cancel.
   // Errors: INVALID_ARGUMENT (empty prompt, id out of range, prompt longer than max_model_len),
   // RESOURCE_EXHAUSTED when the queue is full, UNAVAILABLE while draining or while experts are not covered.
   virtual absl::StatusOr<uint64_t> Submit(GenerationRequest request, TokenSink sink) = 0;
 
-  // Ends a request within one step. Unknown or finished ids are ignored.
+  // Ends all answers of a request, or one of them, within one step. What is unknown or finished is ignored.
   virtual void Cancel(uint64_t id) = 0;
+  virtual void CancelChoice(uint64_t id, int32_t choice) = 0;
 
   // OK when requests can be served; else why not ("2/4 workers ready").
   virtual absl::Status Health() const = 0;

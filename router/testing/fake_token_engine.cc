@@ -28,6 +28,8 @@ void FakeTokenEngine::Cancel(uint64_t id) {
   Finish(id, FinishReason::kCancelled);
 }
 
+void FakeTokenEngine::CancelChoice(uint64_t id, int32_t) { Cancel(id); }
+
 absl::Status FakeTokenEngine::Health() const {
   absl::MutexLock lock(&mu_);
   return health_;

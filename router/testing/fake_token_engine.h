@@ -17,6 +17,7 @@ class FakeTokenEngine final : public TokenEngine {
  public:
   absl::StatusOr<uint64_t> Submit(GenerationRequest request, TokenSink sink) override;
   void Cancel(uint64_t id) override;
+  void CancelChoice(uint64_t id, int32_t choice) override;
   absl::Status Health() const override;
   int32_t max_model_len() const override { return 1000; }
   int32_t vocab_size() const override { return ByteCodec::kVocabSize; }
