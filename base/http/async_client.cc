@@ -73,10 +73,9 @@ class ClientExchange : public std::enable_shared_from_this<ClientExchange> {
 
   void Write() {
     Watch();
-    asio::async_write(stream_, asio::buffer(request_),
-                      [self = shared_from_this()](beast::error_code error, size_t) {
-                        self->Continue(error, &ClientExchange::ReadHead);
-                      });
+    asio::async_write(stream_, asio::buffer(request_), [self = shared_from_this()](beast::error_code error, size_t) {
+      self->Continue(error, &ClientExchange::ReadHead);
+    });
   }
 
   void ReadHead() {

@@ -1,5 +1,5 @@
-// An asynchronous HTTP/1.1 client for many streams at a time: one thread ("http-client") runs all of them. Every request
-// has a connection of its own, opened for it. No TLS, no redirects.
+// An asynchronous HTTP/1.1 client for many streams at a time: one thread ("http-client") runs all of them. Every
+// request has a connection of its own, opened for it. No TLS, no redirects.
 #pragma once
 
 #include <functional>
@@ -24,8 +24,8 @@ struct EventHandler {
   std::function<void()> on_start;  // right before the connection is opened; may be empty
   // The data of a server-sent event; false ends the request and closes its connection.
   std::function<bool(absl::string_view data)> on_event;
-  // Once, last. Any status of the server is a response; its body is empty after an event stream. Errors: UNAVAILABLE (no
-  // connection, broken answer), DEADLINE_EXCEEDED (silence), CANCELLED (the client is being destroyed).
+  // Once, last. Any status of the server is a response; its body is empty after an event stream. Errors: UNAVAILABLE
+  // (no connection, broken answer), DEADLINE_EXCEEDED (silence), CANCELLED (the client is being destroyed).
   std::function<void(absl::StatusOr<ClientResponse>)> on_done;
 };
 

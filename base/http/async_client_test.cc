@@ -9,8 +9,8 @@
 namespace tandem::http {
 namespace {
 
-using testing::ElementsAre;
 using testing::Each;
+using testing::ElementsAre;
 using testing::HasSubstr;
 
 using Writer = std::shared_ptr<ResponseWriter>;

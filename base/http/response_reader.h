@@ -31,8 +31,8 @@ class ResponseReader {
     for (const auto& field : parser_.get().base()) {
       response_.headers.emplace_back(std::string(field.name_string()), std::string(field.value()));
     }
-    events_ = on_event_ != nullptr &&
-              absl::StartsWith(FindHeader(response_.headers, "Content-Type"), "text/event-stream");
+    events_ =
+        on_event_ != nullptr && absl::StartsWith(FindHeader(response_.headers, "Content-Type"), "text/event-stream");
     if (events_) {
       parser_.body_limit(std::numeric_limits<uint64_t>::max());
     }

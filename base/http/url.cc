@@ -35,8 +35,7 @@ absl::StatusOr<Url> ParseUrl(absl::string_view url) {
     absl::ConsumeSuffix(&authority, "]");
   }
   result.host = std::string(authority);
-  if (result.host.empty() || result.port.empty() ||
-      result.port.find_first_not_of("0123456789") != std::string::npos) {
+  if (result.host.empty() || result.port.empty() || result.port.find_first_not_of("0123456789") != std::string::npos) {
     return absl::InvalidArgumentError(
         absl::StrCat("'", url, "' has no valid host and port; it should look like http://localhost:8000"));
   }

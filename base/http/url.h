@@ -10,7 +10,7 @@
 namespace tandem::http {
 
 struct Url {
-  std::string host;    // without brackets
+  std::string host;  // without brackets
   std::string port;
   std::string prefix;  // of every path; empty, or "/…" without a final slash
 
