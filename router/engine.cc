@@ -142,6 +142,7 @@ void Engine::SetLogitsObserver(LogitsObserver observer) {
 
 void Engine::Run() {
   while (TakeInbox()) {
+    const absl::Time start = now_;
     EndOverdue();
     Admit();
     if (!running_.empty()) {
@@ -149,7 +150,7 @@ void Engine::Run() {
     }
     RetireFinished();
     output_.Emit(std::exchange(events_, {}));
-    PublishStats();
+    PublishStats(start);
   }
   const auto cancel = [this](Sequence& sequence) { Finish(sequence, {.finish_reason = FinishReason::kCancelled}); };
   for (auto& [id, sequence] : waiting_) cancel(*sequence);
@@ -266,9 +267,10 @@ void Engine::RetireFinished() {
   });
 }
 
-void Engine::PublishStats() {
+void Engine::PublishStats(absl::Time iteration_start) {
   const int waiting = static_cast<int>(waiting_.size() + preempted_.size());
   absl::MutexLock lock(&mutex_);
+  stats_.busy_seconds += absl::ToDoubleSeconds(absl::Now() - iteration_start);
   stats_.running = static_cast<int>(running_.size());
   stats_.waiting = waiting;
   stats_.kv_blocks = blocks_.num_blocks();

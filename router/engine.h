@@ -57,7 +57,7 @@ struct EngineStats {
   uint64_t prefix_hit_tokens = 0;
   double forward_seconds = 0;  // layers and logits
   double sample_seconds = 0;   // choosing tokens
-  double other_seconds = 0;    // of steps: planning, blocks, handing over
+  double busy_seconds = 0;     // all of the engine's thread while there is work; what is left is planning and handing over
 };
 
 class Engine : public TokenEngine {
@@ -130,7 +130,7 @@ class Engine : public TokenEngine {
   void Emit(Sequence& sequence, TokenEvent event);
   void Finish(Sequence& sequence, TokenEvent event);
   void RetireFinished();
-  void PublishStats();
+  void PublishStats(absl::Time iteration_start);
 
   scheduler::SequenceView ViewOf(const Sequence& sequence) const;
   std::vector<scheduler::SequenceView> RunningViews() const;

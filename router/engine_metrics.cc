@@ -1,5 +1,7 @@
 #include "router/engine_metrics.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace tandem::router {
@@ -71,10 +73,10 @@ class EngineMetrics : public prometheus::Collectable {
     counter("tandem_prefix_cache_hits_total", "Prompt tokens found in the prefix cache.", stats.prefix_hit_tokens);
     families.push_back(Single(MetricType::Gauge, "tandem_prefix_cache_blocks", "KV blocks that the prefix cache knows.",
                               static_cast<double>(stats.kv_blocks_cached)));
-    MetricFamily stages = Family(MetricType::Counter, "tandem_stage_seconds_total", "Time spent in steps, by stage.");
+    MetricFamily stages = Family(MetricType::Counter, "tandem_stage_seconds_total", "Time of the engine while there is work, by stage.");
     AddSample(stages, {{"stage", "forward"}}, stats.forward_seconds);
     AddSample(stages, {{"stage", "sample"}}, stats.sample_seconds);
-    AddSample(stages, {{"stage", "other"}}, stats.other_seconds);
+    AddSample(stages, {{"stage", "other"}}, std::max(stats.busy_seconds - stats.forward_seconds - stats.sample_seconds, 0.0));
     families.push_back(std::move(stages));
   }
 

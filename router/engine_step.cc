@@ -26,7 +26,6 @@ struct Engine::Step {
 };
 
 void Engine::RunStep() {
-  const absl::Time start = absl::Now();
   const std::vector<StepItem> plan = Plan();
   if (plan.empty()) {
     return;
@@ -35,7 +34,7 @@ void Engine::RunStep() {
   const absl::Duration visited_before = runner_.visiting();
   const absl::Time forward_start = absl::Now();
   const absl::Status status = Execute(step);
-  now_ = absl::Now();
+  const absl::Time forward_end = absl::Now();
   if (!status.ok()) {
     spdlog::warn("a step with {} sequences failed: {}", step.computed.size(), status.ToString());
     for (const auto& [sequence, tokens] : step.computed) {
@@ -52,9 +51,8 @@ void Engine::RunStep() {
   absl::MutexLock lock(&mutex_);
   ++stats_.steps;
   stats_.step_tokens += step.batch.ids.size();
-  stats_.forward_seconds += absl::ToDoubleSeconds(now_ - forward_start - sampling);
+  stats_.forward_seconds += absl::ToDoubleSeconds(forward_end - forward_start - sampling);
   stats_.sample_seconds += absl::ToDoubleSeconds(sampling);
-  stats_.other_seconds += absl::ToDoubleSeconds(forward_start - start + (absl::Now() - now_));
 }
 
 std::vector<StepItem> Engine::Plan() {
