@@ -10,6 +10,10 @@ import pytest
 from tandem_process import ROOT, run_tandem
 from tokenizers import Tokenizer
 
+sys.path.insert(0, str(ROOT / "tools"))
+from synthetic_shapes import SHAPES  # noqa: E402  pylint: disable=wrong-import-position
+from synthetic_tokenizer import make_vocabulary  # noqa: E402  pylint: disable=wrong-import-position
+
 # The smallest cut of each shape that has every kind of layer: flags, and what inspect must say.
 CUTS = {
     "olmoe-1b-7b": (["--layers", 1, "--experts", 8], {"model_type": "olmoe", "num_experts_per_tok": 8}),
@@ -53,6 +57,17 @@ def test_the_tokenizer_knows_every_id_and_gives_text_back(tmp_path):
         assert tokenizer.decode([token], skip_special_tokens=False) != ""
     text = "The quick brown fox, 42 times:\n\tπ ≈ 3.14 🙂"
     assert tokenizer.decode(tokenizer.encode(text).ids) == text
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_special_tokens_have_their_published_ids(shape):
+    vocabulary = make_vocabulary(shape.config["vocab_size"], shape.special_tokens)
+    tokenizer = Tokenizer.from_str(json.dumps(vocabulary.tokenizer_json()))
+    assert tokenizer.get_vocab_size() == shape.config["vocab_size"]
+    for token, published in shape.special_tokens.items():
+        assert tokenizer.token_to_id(token) == published
+        assert tokenizer.encode(f"a{token}b").ids[1] == published
+    assert shape.config["eos_token_id"] in shape.special_tokens.values()
 
 
 def test_the_same_arguments_write_the_same_bytes_and_a_seed_others(tmp_path):
