@@ -86,6 +86,7 @@ absl::StatusOr<Measurement> MeasureBatch(router::Engine& engine, int batch, int 
     for (int i = 0; i < prompt_tokens; ++i) {
       request.prompt.push_back(static_cast<int32_t>(random() % engine.vocab_size()));
     }
+    request.cache_salt = absl::FormatTime(absl::Now());  // nothing comes from an earlier measurement
     request.sampling.temperature = 0;
     request.sampling.ignore_eos = true;
     request.sampling.max_tokens = output_tokens;

@@ -1,5 +1,7 @@
 #include "router/engine_metrics.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace tandem::router {
@@ -22,8 +24,7 @@ class EngineMetrics : public prometheus::Collectable {
     families.push_back(Single(MetricType::Gauge, "tandem_engine_sequences_waiting", "Sequences in the queue.", stats.waiting));
     families.push_back(Single(MetricType::Gauge, "tandem_kv_cache_usage_ratio", "KV cache blocks in use, 0 to 1.",
                               kv_blocks > 0 ? static_cast<double>(stats.kv_blocks_used) / kv_blocks : 0));
-    families.push_back(Single(MetricType::Counter, "tandem_engine_steps_total", "Steps run.",
-                              static_cast<double>(stats.steps)));
+    AddSteps(stats, families);
     AddWorkers(families);
     AddTokens(families);
     return families;
@@ -56,6 +57,27 @@ class EngineMetrics : public prometheus::Collectable {
     MetricFamily family = Family(type, name, help);
     AddSample(family, {}, value);
     return family;
+  }
+
+  void AddSteps(const EngineStats& stats, std::vector<MetricFamily>& families) const {
+    const auto counter = [&](const char* name, const char* help, uint64_t value) {
+      families.push_back(Single(MetricType::Counter, name, help, static_cast<double>(value)));
+    };
+    counter("tandem_engine_steps_total", "Steps run.", stats.steps);
+    counter("tandem_engine_step_tokens_total", "Tokens computed in steps, recomputed ones included.",
+            stats.step_tokens);
+    counter("tandem_preemptions_total", "Sequences that lost their KV blocks to others and were computed again.",
+            stats.preemptions);
+    counter("tandem_prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
+            stats.prefix_queried_tokens);
+    counter("tandem_prefix_cache_hits_total", "Prompt tokens found in the prefix cache.", stats.prefix_hit_tokens);
+    families.push_back(Single(MetricType::Gauge, "tandem_prefix_cache_blocks", "KV blocks that the prefix cache knows.",
+                              static_cast<double>(stats.kv_blocks_cached)));
+    MetricFamily stages = Family(MetricType::Counter, "tandem_stage_seconds_total", "Time of the engine while there is work, by stage.");
+    AddSample(stages, {{"stage", "forward"}}, stats.forward_seconds);
+    AddSample(stages, {{"stage", "sample"}}, stats.sample_seconds);
+    AddSample(stages, {{"stage", "other"}}, std::max(stats.busy_seconds - stats.forward_seconds - stats.sample_seconds, 0.0));
+    families.push_back(std::move(stages));
   }
 
   void AddWorkers(std::vector<MetricFamily>& families) const {

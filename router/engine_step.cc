@@ -1,0 +1,262 @@
+// One step: plan, forward pass, and what becomes of its rows.
+#include <algorithm>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "router/engine.h"
+#include "router/logprobs.h"
+
+namespace tandem::router {
+
+using scheduler::StepItem;
+
+// A planned step in the words of the model runner.
+struct Engine::Step {
+  // A row whose logits or hidden state is wanted.
+  struct Row {
+    Sequence* sequence = nullptr;
+    int32_t index = 0;     // in the batch
+    int64_t position = 0;  // in the sequence
+  };
+
+  StepBatch batch;
+  std::vector<std::pair<Sequence*, int64_t>> computed;  // tokens of each sequence
+  std::vector<Row> logits;
+  std::vector<Row> hidden;
+};
+
+void Engine::RunStep() {
+  const std::vector<StepItem> plan = Plan();
+  if (plan.empty()) {
+    return;
+  }
+  Step step = Prepare(plan);
+  const absl::Duration visited_before = runner_.visiting();
+  const absl::Time forward_start = absl::Now();
+  const absl::Status status = Execute(step);
+  const absl::Time forward_end = absl::Now();
+  if (!status.ok()) {
+    spdlog::warn("a step with {} sequences failed: {}", step.computed.size(), status.ToString());
+    for (const auto& [sequence, tokens] : step.computed) {
+      Finish(*sequence, {.finish_reason = FinishReason::kError, .error = status});
+    }
+  }
+  for (SequencePtr& sequence : std::exchange(forked_, {})) {
+    Join(std::move(sequence));
+  }
+  while (static_cast<int>(running_.size()) > options_.max_sequences) {
+    Preempt(running_.size() - 1);
+  }
+  const absl::Duration sampling = runner_.visiting() - visited_before;
+  absl::MutexLock lock(&mutex_);
+  ++stats_.steps;
+  stats_.step_tokens += step.batch.ids.size();
+  stats_.forward_seconds += absl::ToDoubleSeconds(forward_end - forward_start - sampling);
+  stats_.sample_seconds += absl::ToDoubleSeconds(sampling);
+}
+
+std::vector<StepItem> Engine::Plan() {
+  while (true) {
+    scheduler::StepPlan plan = scheduler::PlanStep(RunningViews(), Limits());
+    if (!plan.preempt.has_value()) {
+      return std::move(plan.items);
+    }
+    Preempt(static_cast<size_t>(*plan.preempt));
+  }
+}
+
+Engine::Step Engine::Prepare(const std::vector<StepItem>& plan) {
+  Step step;
+  for (const StepItem& item : plan) {
+    Sequence& sequence = *running_[item.sequence];
+    if (blocks_.NeedsCopy(sequence.table, sequence.cached)) {
+      const auto copy = blocks_.Replace(sequence.table, sequence.cached);
+      TANDEM_CHECK(copy.has_value(), "the plan has more copies than blocks");
+      step.batch.copies.push_back({.from = copy->first, .to = copy->second});
+    }
+    const int64_t end = sequence.cached + item.num_tokens;
+    TANDEM_CHECK(blocks_.Grow(sequence.table, end), "the plan has more tokens than blocks");
+
+    const int32_t first_row = static_cast<int32_t>(step.batch.ids.size());
+    step.batch.sequences.push_back({.first_row = first_row,
+                                    .num_rows = static_cast<int32_t>(item.num_tokens),
+                                    .position = static_cast<int32_t>(sequence.cached),
+                                    .block_table = sequence.table.blocks});
+    step.batch.ids.insert(step.batch.ids.end(), sequence.tokens.begin() + sequence.cached,
+                          sequence.tokens.begin() + end);
+    step.computed.emplace_back(&sequence, item.num_tokens);
+
+    const RequestState& request = *sequence.request;
+    const bool pools = request.request.pooling != Pooling::kNone;
+    const int64_t last = static_cast<int64_t>(sequence.tokens.size()) - 1;
+    const int64_t prompt_logprobs_end =
+        request.request.sampling.prompt_logprobs.has_value() && !pools ? request.prompt_tokens - 1 : 0;
+    for (int64_t position = sequence.cached; position < end; ++position) {
+      const Step::Row row = {&sequence, first_row + static_cast<int32_t>(position - sequence.cached), position};
+      if (pools && (position == last || request.request.pooling == Pooling::kMean)) {
+        step.hidden.push_back(row);
+      } else if (!pools && (position == last || position < prompt_logprobs_end)) {
+        step.logits.push_back(row);
+      }
+    }
+  }
+  return step;
+}
+
+absl::Status Engine::Execute(Step& step) {
+  RETURN_IF_ERROR(runner_.Forward(step.batch));
+  now_ = absl::Now();
+  for (const auto& [sequence, tokens] : step.computed) {
+    sequence->cached += tokens;
+    blocks_.Publish(sequence->table, sequence->tokens, sequence->cached, sequence->request->request.cache_salt);
+    queue_.Charge(sequence->request->request.user, tokens);
+  }
+  const auto rows_of = [](const std::vector<Step::Row>& rows) {
+    std::vector<int32_t> indices;
+    for (const Step::Row& row : rows) {
+      indices.push_back(row.index);
+    }
+    return indices;
+  };
+  RETURN_IF_ERROR(runner_.VisitHidden(rows_of(step.hidden), [&](int64_t i, absl::Span<float> row) {
+    OnHidden(*step.hidden[i].sequence, step.hidden[i].position, row);
+  }));
+  return runner_.VisitLogits(rows_of(step.logits), [&](int64_t i, absl::Span<float> row) {
+    OnLogits(*step.logits[i].sequence, step.logits[i].position, row);
+  });
+}
+
+void Engine::OnLogits(Sequence& sequence, int64_t position, absl::Span<float> row) {
+  RequestState& request = *sequence.request;
+  const SamplingParams& sampling = request.request.sampling;
+  if (sampling.prompt_logprobs.has_value() && position + 1 < request.prompt_tokens) {
+    // A preempted prompt comes by here again.
+    if (position == static_cast<int64_t>(request.prompt_logprobs.size())) {
+      request.prompt_logprobs.push_back(LogprobsOf(row, sequence.tokens[position + 1], *sampling.prompt_logprobs));
+    }
+    return;
+  }
+  if (!sequence.finished) {
+    SampleAnswers(sequence, row);
+  }
+}
+
+void Engine::SampleAnswers(Sequence& sequence, absl::Span<float> row) {
+  const RequestState& request = *sequence.request;
+  if (step_observer_) {
+    const int32_t answers = sequence.forked ? 1 : request.request.sampling.n;
+    for (int32_t i = 0; i < answers; ++i) {
+      step_observer_(request.id, sequence.choice + i, static_cast<int64_t>(sequence.tokens.size()), row);
+    }
+  }
+  const auto fail = [&](const absl::Status& error) {
+    Finish(sequence, {.finish_reason = FinishReason::kError, .error = error});
+  };
+  if (const absl::Status status = chooser_.Prepare(sequence, row); !status.ok()) {
+    return fail(status);
+  }
+  if (!sequence.forked) {
+    std::vector<TokenChooser::Choice> chosen(request.request.sampling.n);
+    for (int32_t choice = 0; choice < request.request.sampling.n; ++choice) {
+      absl::StatusOr<TokenChooser::Choice> drawn = chooser_.Draw(sequence, choice);
+      if (!drawn.ok()) {
+        return fail(drawn.status());
+      }
+      chosen[choice] = *std::move(drawn);
+    }
+    sequence.forked = true;
+    for (int32_t choice = 1; choice < request.request.sampling.n; ++choice) {
+      Fork(sequence, choice, std::move(chosen[choice]));
+    }
+    return Append(sequence, std::move(chosen[0]));
+  }
+  absl::StatusOr<TokenChooser::Choice> drawn = chooser_.Draw(sequence, sequence.choice);
+  if (!drawn.ok()) {
+    return fail(drawn.status());
+  }
+  Append(sequence, *std::move(drawn));
+}
+
+// The parent has its prompt in the cache and no token of its own yet.
+void Engine::Fork(const Sequence& parent, int32_t choice, TokenChooser::Choice chosen) {
+  auto child = std::make_unique<Sequence>();
+  child->request = parent.request;
+  child->choice = choice;
+  child->forked = true;
+  child->tokens = parent.tokens;
+  child->cached = parent.cached;
+  child->table = blocks_.Share(parent.table);
+  child->rules = std::make_unique<LogitsRules>(*parent.rules);
+  if (parent.constraint != nullptr) {
+    child->constraint = std::make_shared<MaskedConstraint>(parent.request->request.constraint->Clone(),
+                                                           decoder_.spec().vocab_size);
+  }
+  Append(*child, std::move(chosen));
+  forked_.push_back(std::move(child));
+}
+
+void Engine::Append(Sequence& sequence, TokenChooser::Choice chosen) {
+  RequestState& request = *sequence.request;
+  if (request.cancelled_choices.contains(sequence.choice)) {
+    return Finish(sequence, {.finish_reason = FinishReason::kCancelled});
+  }
+  sequence.tokens.push_back(chosen.token);
+  sequence.rules->Count(chosen.token);
+  TokenEvent event;
+  event.choice = sequence.choice;
+  event.token = chosen.token;
+  event.logprobs = std::move(chosen.logprobs);
+  if (IsStop(sequence, chosen.token)) {
+    event.finish_reason = FinishReason::kStop;
+  } else if (sequence.generated() >= request.max_tokens) {
+    event.finish_reason = FinishReason::kLength;
+  }
+  if (event.finish_reason != FinishReason::kNone) {
+    return Finish(sequence, std::move(event));
+  }
+  if (sequence.constraint != nullptr) {
+    masks_.Schedule(sequence.constraint, chosen.token);
+  }
+  Emit(sequence, std::move(event));
+}
+
+bool Engine::IsStop(const Sequence& sequence, int32_t token) const {
+  const SamplingParams& sampling = sequence.request->request.sampling;
+  const auto contains = [token](const std::vector<int32_t>& ids) {
+    return std::find(ids.begin(), ids.end(), token) != ids.end();
+  };
+  return contains(sampling.stop_token_ids) || (!sampling.ignore_eos && contains(options_.eos_token_ids));
+}
+
+// Rows come in the order of their positions, so the sum does not depend on chunks.
+void Engine::OnHidden(Sequence& sequence, int64_t position, absl::Span<const float> row) {
+  RequestState& request = *sequence.request;
+  if (request.request.pooling == Pooling::kMean && position != request.pooled_tokens) {
+    return;  // a preempted prompt comes by here again
+  }
+  request.pooled.resize(row.size());
+  for (size_t i = 0; i < row.size(); ++i) {
+    request.pooled[i] += row[i];
+  }
+  ++request.pooled_tokens;
+  if (sequence.pending() > 0) {
+    return;
+  }
+  if (request.request.pooling == Pooling::kLast || request.pooled_tokens == request.prompt_tokens) {
+    FinishPooling(sequence);
+  }
+}
+
+void Engine::FinishPooling(Sequence& sequence) {
+  RequestState& request = *sequence.request;
+  std::vector<float> embedding(request.pooled.size());
+  for (size_t i = 0; i < embedding.size(); ++i) {
+    embedding[i] = static_cast<float>(request.pooled[i] / static_cast<double>(request.pooled_tokens));
+  }
+  TokenEvent event;
+  event.finish_reason = FinishReason::kStop;
+  event.embedding = std::make_shared<const std::vector<float>>(std::move(embedding));
+  Finish(sequence, std::move(event));
+}
+
+}  // namespace tandem::router
