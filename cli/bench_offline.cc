@@ -175,10 +175,10 @@ void AddBenchOffline(CLI::App& bench, CommandResult& result) {
       ->delimiter(',')
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  command->add_option("--prompt-tokens", flags->prompt_tokens, "Length of each prompt")
+  command->add_option("--prompt-tokens,--input-len", flags->prompt_tokens, "Length of each prompt")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  command->add_option("--output-tokens", flags->output_tokens, "Length of each answer")
+  command->add_option("--output-tokens,--output-len", flags->output_tokens, "Length of each answer")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   command->add_flag("--json", flags->json, "One JSON object");

@@ -75,17 +75,21 @@ class StopOnSignal {
   std::thread thread_;  // last: uses all of the above
 };
 
-absl::StatusOr<LoadPlan> MakePlan(const ServeFlags& flags) {
+// What no single flag can check about itself. CLI11 turns it into a usage error.
+void CheckFlags(const ServeFlags& flags) {
   if ((flags.request_rate > 0) == (flags.concurrency > 0)) {
-    return absl::InvalidArgumentError(
+    throw CLI::ValidationError(
         "give either --request-rate (open loop) or --concurrency (closed loop): they measure different things");
   }
+  if (std::isinf(flags.request_rate) && flags.num_requests == 0) {
+    throw CLI::ValidationError("--request-rate inf needs --num-requests: how many to send at once");
+  }
+}
+
+LoadPlan MakePlan(const ServeFlags& flags) {
   LoadPlan plan = {.request_rate = flags.request_rate, .concurrency = flags.concurrency, .seed = flags.seed};
   if (flags.duration_seconds > 0) {
     plan.duration = absl::Seconds(flags.duration_seconds);
-  }
-  if (std::isinf(flags.request_rate) && flags.num_requests == 0) {
-    return absl::InvalidArgumentError("--request-rate inf needs --num-requests: how many to send at once");
   }
   plan.num_requests = flags.num_requests > 0 || flags.duration_seconds > 0 ? flags.num_requests : kDefaultRequests;
   return plan;
@@ -149,7 +153,7 @@ void Report(const ServeFlags& flags, const TargetOptions& target, const TargetMo
 
 absl::Status Run(const ServeFlags& flags) {
   const StopOnSignal signals;
-  ASSIGN_OR_RETURN(const LoadPlan plan, MakePlan(flags));
+  const LoadPlan plan = MakePlan(flags);
   TargetOptions options = flags.target;
   options.url = !flags.url.empty() ? flags.url : flags.grpc ? "127.0.0.1:8001" : "http://127.0.0.1:8000";
   options.timeout = absl::Seconds(flags.timeout_seconds);
@@ -170,6 +174,8 @@ absl::Status Run(const ServeFlags& flags) {
   }
   return absl::OkStatus();
 }
+
+std::string CheckLength(const std::string& text) { return std::string(ParseLengthRange(text).status().message()); }
 
 std::string CheckRate(const std::string& text) {
   double rate = 0;
@@ -206,8 +212,10 @@ void AddPromptFlags(CLI::App& app, ServeFlags& flags) {
       ->check(CLI::IsMember({"chat", "completions"}))
       ->capture_default_str();
   add("--input-len", flags.input_len, "Without --prompts: random token ids, so many; 64:256 for a range")
+      ->check(CheckLength)
       ->capture_default_str();
-  add("--output-len", flags.output_len, "Tokens to generate, exactly (a range too), or at most with --prompts");
+  add("--output-len", flags.output_len, "Tokens to generate, exactly (a range too), or at most with --prompts")
+      ->check(CheckLength);
   add("--shared-prefix", flags.shared_prefix, "Tokens that all random prompts begin with, before --input-len more")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
@@ -241,7 +249,10 @@ void AddBenchServe(CLI::App& bench, CommandResult& result) {
   AddLoadFlags(*command, *flags);
   AddPromptFlags(*command, *flags);
   FinishFlags(*command);
-  command->callback([flags, &result] { result.status = Run(*flags); });
+  command->callback([flags, &result] {
+    CheckFlags(*flags);
+    result.status = Run(*flags);
+  });
 }
 
 }  // namespace tandem::cli

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Writes a checkpoint with random weights in the shape of a published model, for benchmarks and load tests.
 
-    tools/make_synthetic.py olmoe-1b-7b /tmp/olmoe8 --layers 8
-    tools/make_synthetic.py qwen3-30b-a3b /tmp/qwen4 --layers 4 --gguf /tmp/qwen4.gguf --gguf-type q8_0
+    tools/make_synthetic.py olmoe-1b-7b ~/olmoe8 --layers 8
+    tools/make_synthetic.py qwen3-30b-a3b ~/qwen4 --layers 4 --gguf ~/qwen4.gguf --gguf-type q8_0
 
 The directory is complete: config.json with the published values, safetensors shards, a tokenizer that knows every id, chat
 template, generation_config.json. Its answers are noise; sizes, routing and speed are those of the shape. The same arguments

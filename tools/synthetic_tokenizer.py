@@ -32,7 +32,7 @@ class Vocabulary:
     special: dict
 
     def tokenizer_json(self):
-        ids = {token: i for i, token in enumerate(self.tokens) if token not in self.special}
+        ids = {token: i for i, token in enumerate(self.tokens)}  # special ones too: only this keeps their ids
         byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
         return {
             "version": "1.0",
