@@ -19,6 +19,7 @@ Engine::Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions
       runner_(decoder, workers, counters_,
               {.max_batch_tokens = options_.max_batch_tokens,
                .max_sequences = options_.max_sequences,
+               .max_micro_batches = options_.micro_batches,
                .num_kv_blocks = options_.num_kv_blocks,
                .kv_block_size = options_.kv_block_size,
                .dispatch_timeout = options_.dispatch_timeout}),

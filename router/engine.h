@@ -28,6 +28,7 @@
 #include "router/token_output.h"
 #include "scheduler/batcher.h"
 #include "scheduler/fair_queue.h"
+#include "scheduler/micro_batches.h"
 
 namespace tandem::router {
 
@@ -39,6 +40,7 @@ struct EngineOptions {
   int64_t num_kv_blocks = 0;
   int kv_block_size = compute::kAttentionTile;
   bool prefix_caching = true;
+  int micro_batches = 1;  // of each step, 1 … 8
   absl::Duration dispatch_timeout = absl::Seconds(30);
   std::vector<int32_t> eos_token_ids;
 };
@@ -117,6 +119,8 @@ class Engine : public TokenEngine {
   void RunStep();
   std::vector<scheduler::StepItem> Plan();
   Step Prepare(const std::vector<scheduler::StepItem>& plan);
+  static void AddWanted(Sequence& sequence, int64_t position, RowRef row, Step& step);
+  int ChooseMicroBatches(int64_t tokens) const;
   absl::Status Execute(Step& step);
   void OnLogits(Sequence& sequence, int64_t position, absl::Span<float> row);
   void OnHidden(Sequence& sequence, int64_t position, absl::Span<const float> row);

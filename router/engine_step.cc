@@ -12,17 +12,22 @@ using scheduler::StepItem;
 
 // A planned step in the words of the model runner.
 struct Engine::Step {
-  // A row whose logits or hidden state is wanted.
-  struct Row {
-    Sequence* sequence = nullptr;
-    int32_t index = 0;     // in the batch
-    int64_t position = 0;  // in the sequence
+  // Rows whose logits or hidden state is wanted, and where in which sequence they are.
+  struct Wanted {
+    std::vector<RowRef> rows;
+    std::vector<std::pair<Sequence*, int64_t>> positions;
+
+    void Add(RowRef row, Sequence* sequence, int64_t position) {
+      rows.push_back(row);
+      positions.emplace_back(sequence, position);
+    }
   };
 
-  StepBatch batch;
+  StepInput input;
+  int64_t tokens = 0;
   std::vector<std::pair<Sequence*, int64_t>> computed;  // tokens of each sequence
-  std::vector<Row> logits;
-  std::vector<Row> hidden;
+  Wanted logits;
+  Wanted hidden;
 };
 
 void Engine::RunStep() {
@@ -50,7 +55,7 @@ void Engine::RunStep() {
   const absl::Duration sampling = runner_.visiting() - visited_before;
   absl::MutexLock lock(&mutex_);
   ++stats_.steps;
-  stats_.step_tokens += step.batch.ids.size();
+  stats_.step_tokens += static_cast<uint64_t>(step.tokens);
   stats_.forward_seconds += absl::ToDoubleSeconds(forward_end - forward_start - sampling);
   stats_.sample_seconds += absl::ToDoubleSeconds(sampling);
 }
@@ -67,62 +72,70 @@ std::vector<StepItem> Engine::Plan() {
 
 Engine::Step Engine::Prepare(const std::vector<StepItem>& plan) {
   Step step;
+  std::vector<int64_t> position(running_.size(), 0);  // of each sequence: the first one that is not placed yet
   for (const StepItem& item : plan) {
     Sequence& sequence = *running_[item.sequence];
     if (blocks_.NeedsCopy(sequence.table, sequence.cached)) {
       const auto copy = blocks_.Replace(sequence.table, sequence.cached);
       TANDEM_CHECK(copy.has_value(), "the plan has more copies than blocks");
-      step.batch.copies.push_back({.from = copy->first, .to = copy->second});
+      step.input.copies.push_back({.from = copy->first, .to = copy->second});
     }
-    const int64_t end = sequence.cached + item.num_tokens;
-    TANDEM_CHECK(blocks_.Grow(sequence.table, end), "the plan has more tokens than blocks");
-
-    const int32_t first_row = static_cast<int32_t>(step.batch.ids.size());
-    step.batch.sequences.push_back({.first_row = first_row,
-                                    .num_rows = static_cast<int32_t>(item.num_tokens),
-                                    .position = static_cast<int32_t>(sequence.cached),
-                                    .block_table = sequence.table.blocks});
-    step.batch.ids.insert(step.batch.ids.end(), sequence.tokens.begin() + sequence.cached,
-                          sequence.tokens.begin() + end);
+    TANDEM_CHECK(blocks_.Grow(sequence.table, sequence.cached + item.num_tokens), "the plan has more tokens than blocks");
     step.computed.emplace_back(&sequence, item.num_tokens);
-
-    const RequestState& request = *sequence.request;
-    const bool pools = request.request.pooling != Pooling::kNone;
-    const int64_t last = static_cast<int64_t>(sequence.tokens.size()) - 1;
-    const int64_t prompt_logprobs_end =
-        request.request.sampling.prompt_logprobs.has_value() && !pools ? request.prompt_tokens - 1 : 0;
-    for (int64_t position = sequence.cached; position < end; ++position) {
-      const Step::Row row = {&sequence, first_row + static_cast<int32_t>(position - sequence.cached), position};
-      if (pools && (position == last || request.request.pooling == Pooling::kMean)) {
-        step.hidden.push_back(row);
-      } else if (!pools && (position == last || position < prompt_logprobs_end)) {
-        step.logits.push_back(row);
+    step.tokens += item.num_tokens;
+    position[item.sequence] = sequence.cached;
+  }
+  for (const scheduler::MicroBatch& micro_batch : scheduler::CutStep(plan, ChooseMicroBatches(step.tokens))) {
+    const auto index = static_cast<int32_t>(step.input.micro_batches.size());
+    MicroBatchInput& input = step.input.micro_batches.emplace_back();
+    input.follows = micro_batch.follows;
+    for (const StepItem& item : micro_batch.items) {
+      Sequence& sequence = *running_[item.sequence];
+      const int64_t begin = std::exchange(position[item.sequence], position[item.sequence] + item.num_tokens);
+      const auto first_row = static_cast<int32_t>(input.ids.size());
+      input.sequences.push_back({.first_row = first_row,
+                                 .num_rows = static_cast<int32_t>(item.num_tokens),
+                                 .position = static_cast<int32_t>(begin),
+                                 .block_table = sequence.table.blocks});
+      input.ids.insert(input.ids.end(), sequence.tokens.begin() + begin,
+                       sequence.tokens.begin() + begin + item.num_tokens);
+      for (int64_t i = 0; i < item.num_tokens; ++i) {
+        AddWanted(sequence, begin + i, {index, first_row + static_cast<int32_t>(i)}, step);
       }
     }
   }
   return step;
 }
 
+void Engine::AddWanted(Sequence& sequence, int64_t position, RowRef row, Step& step) {
+  const RequestState& request = *sequence.request;
+  const bool last = position + 1 == static_cast<int64_t>(sequence.tokens.size());
+  const bool of_prompt = position + 1 < request.prompt_tokens;
+  if (request.request.pooling != Pooling::kNone) {
+    if (last || request.request.pooling == Pooling::kMean) {
+      step.hidden.Add(row, &sequence, position);
+    }
+  } else if (last || (of_prompt && request.request.sampling.prompt_logprobs.has_value())) {
+    step.logits.Add(row, &sequence, position);
+  }
+}
+
+// Cutting pays only where there is something to wait for.
+int Engine::ChooseMicroBatches(int64_t) const { return options_.micro_batches; }
+
 absl::Status Engine::Execute(Step& step) {
-  RETURN_IF_ERROR(runner_.Forward(step.batch));
+  RETURN_IF_ERROR(runner_.Forward(step.input));
   now_ = absl::Now();
   for (const auto& [sequence, tokens] : step.computed) {
     sequence->cached += tokens;
     blocks_.Publish(sequence->table, sequence->tokens, sequence->cached, sequence->request->request.cache_salt);
     queue_.Charge(sequence->request->request.user, tokens);
   }
-  const auto rows_of = [](const std::vector<Step::Row>& rows) {
-    std::vector<int32_t> indices;
-    for (const Step::Row& row : rows) {
-      indices.push_back(row.index);
-    }
-    return indices;
-  };
-  RETURN_IF_ERROR(runner_.VisitHidden(rows_of(step.hidden), [&](int64_t i, absl::Span<float> row) {
-    OnHidden(*step.hidden[i].sequence, step.hidden[i].position, row);
+  RETURN_IF_ERROR(runner_.VisitHidden(step.hidden.rows, [&](int64_t i, absl::Span<float> row) {
+    OnHidden(*step.hidden.positions[i].first, step.hidden.positions[i].second, row);
   }));
-  return runner_.VisitLogits(rows_of(step.logits), [&](int64_t i, absl::Span<float> row) {
-    OnLogits(*step.logits[i].sequence, step.logits[i].position, row);
+  return runner_.VisitLogits(step.logits.rows, [&](int64_t i, absl::Span<float> row) {
+    OnLogits(*step.logits.positions[i].first, step.logits.positions[i].second, row);
   });
 }
 

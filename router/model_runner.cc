@@ -12,73 +12,133 @@ constexpr int kMaxRowGroup = 256;  // rows of logits in memory at a time
 }  // namespace
 
 using compute::DType;
+using scheduler::Pipeline;
+using scheduler::PipelineTask;
 
 ModelRunner::ModelRunner(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
                          ModelRunnerOptions options)
-    : decoder_(decoder), options_(options), dispatcher_(decoder, workers, counters, options.dispatch_timeout) {}
+    : decoder_(decoder), options_(options), dispatcher_(decoder, workers, counters, options.dispatch_timeout) {
+  for (const auto& layer : decoder.spec().layers) {
+    shape_.experts.push_back(layer.experts);
+  }
+  shape_.shared_experts = decoder.spec().shared_intermediate_size > 0;
+}
 
 absl::Status ModelRunner::Allocate() {
   compute::Backend& backend = decoder_.backend();
   const int64_t group = std::min(options_.max_sequences, kMaxRowGroup);
   ASSIGN_OR_RETURN(cache_, decoder_.AllocateKvCache(options_.num_kv_blocks, options_.kv_block_size));
-  ASSIGN_OR_RETURN(activations_, decoder_.AllocateActivations(std::max(options_.max_batch_tokens, group)));
+  RETURN_IF_ERROR(AllocateLanes(1));
   ASSIGN_OR_RETURN(logits_, backend.Allocate(DType::kF32, {group, decoder_.spec().vocab_size}));
   ASSIGN_OR_RETURN(hidden_, backend.Allocate(DType::kF32, {group, decoder_.spec().hidden_size}));
   return absl::OkStatus();
 }
 
-absl::Status ModelRunner::Forward(const StepBatch& batch) {
-  compute::Backend& backend = decoder_.backend();
-  if (!batch.copies.empty()) {
-    decoder_.CopyBlocks(cache_, batch.copies);
+// Lanes beyond the first are made when they are first needed.
+absl::Status ModelRunner::AllocateLanes(size_t count) {
+  const int64_t most = std::max<int64_t>(options_.max_batch_tokens, kMaxRowGroup);
+  while (lanes_.size() < count) {
+    const int64_t share = static_cast<int64_t>(lanes_.size()) + 1;
+    const int64_t tokens = (most + share - 1) / share;
+    Lane lane;
+    ASSIGN_OR_RETURN(lane.activations, decoder_.AllocateActivations(tokens));
+    ASSIGN_OR_RETURN(lane.buffers, dispatcher_.AllocateBuffers(tokens));
+    lanes_.push_back(std::move(lane));
   }
-  const std::unique_ptr<compute::BatchLayout> layout =
-      backend.PrepareBatch(batch.sequences, options_.kv_block_size);
-  decoder_.Embed(batch.ids, activations_);
-  for (int layer = 0; layer < decoder_.spec().num_layers(); ++layer) {
-    RETURN_IF_ERROR(RunLayer(layer, *layout));
-  }
-  return backend.Record()->Wait();
-}
-
-absl::Status ModelRunner::RunLayer(int layer, const compute::BatchLayout& batch) {
-  decoder_.Attend(layer, batch, cache_, activations_);
-  if (!decoder_.spec().layers[layer].experts) {
-    decoder_.DenseMlp(layer, activations_);
-    return absl::OkStatus();
-  }
-  decoder_.Route(layer, activations_);
-  ASSIGN_OR_RETURN(ExpertFlight flight, dispatcher_.Start(layer, activations_));
-  decoder_.SharedExpert(layer, activations_);
-  RETURN_IF_ERROR(dispatcher_.Finish(std::move(flight), activations_));
-  decoder_.Combine(layer, activations_);
   return absl::OkStatus();
 }
 
-absl::Status ModelRunner::VisitLogits(absl::Span<const int32_t> rows, RowVisitor visit) {
-  return Visit(rows, logits_, /*logits=*/true, visit);
+absl::Status ModelRunner::Forward(const StepInput& step) {
+  compute::Backend& backend = decoder_.backend();
+  RETURN_IF_ERROR(AllocateLanes(step.micro_batches.size()));
+  if (!step.copies.empty()) {
+    decoder_.CopyBlocks(cache_, step.copies);
+  }
+  std::vector<bool> follows;
+  for (size_t i = 0; i < step.micro_batches.size(); ++i) {
+    const MicroBatchInput& input = step.micro_batches[i];
+    lanes_[i].layout = backend.PrepareBatch(input.sequences, options_.kv_block_size);
+    lanes_[i].flight.reset();
+    decoder_.Embed(input.ids, lanes_[i].activations);
+    follows.push_back(input.follows);
+  }
+  Pipeline pipeline(shape_, std::move(follows));
+  // Flights of a step that failed answer into a queue that nobody reads any more.
+  const auto arrivals = std::make_shared<ArrivalQueue>();
+  while (true) {
+    while (const std::optional<int32_t> arrived = arrivals->TryPop()) {
+      pipeline.OnArrived(*arrived);
+    }
+    const PipelineTask task = pipeline.Next();
+    switch (task.kind) {
+      case PipelineTask::Kind::kDone:
+        return backend.Record()->Wait();
+      case PipelineTask::Kind::kWait:
+        pipeline.OnArrived(arrivals->Pop());
+        break;
+      case PipelineTask::Kind::kSharedExpert:
+        decoder_.SharedExpert(task.layer, lanes_[task.micro_batch].activations);
+        pipeline.OnDone(task);
+        break;
+      case PipelineTask::Kind::kAdvance:
+        RETURN_IF_ERROR(Advance(task, pipeline.OwesSharedExpert(task.micro_batch), arrivals));
+        pipeline.OnDone(task);
+        break;
+    }
+  }
 }
 
-absl::Status ModelRunner::VisitHidden(absl::Span<const int32_t> rows, RowVisitor visit) {
-  return Visit(rows, hidden_, /*logits=*/false, visit);
+absl::Status ModelRunner::Advance(const PipelineTask& task, bool owes_shared_expert,
+                                  const std::shared_ptr<ArrivalQueue>& arrivals) {
+  Lane& lane = lanes_[task.micro_batch];
+  model::Activations& a = lane.activations;
+  if (lane.flight.has_value()) {
+    if (owes_shared_expert) {
+      decoder_.SharedExpert(task.layer - 1, a);
+    }
+    ExpertFlight flight = *std::move(lane.flight);
+    lane.flight.reset();
+    RETURN_IF_ERROR(dispatcher_.Finish(std::move(flight), lane.buffers, a).status());
+    decoder_.Combine(task.layer - 1, a);
+  }
+  if (task.layer == decoder_.spec().num_layers()) {
+    return absl::OkStatus();
+  }
+  decoder_.Attend(task.layer, *lane.layout, cache_, a);
+  if (!shape_.experts[task.layer]) {
+    decoder_.DenseMlp(task.layer, a);
+    return absl::OkStatus();
+  }
+  decoder_.Route(task.layer, a);
+  ASSIGN_OR_RETURN(lane.flight, dispatcher_.Start(task.layer, a, lane.buffers, [arrivals, i = task.micro_batch] {
+    arrivals->Push(i);
+  }));
+  return absl::OkStatus();
 }
 
-absl::Status ModelRunner::Visit(absl::Span<const int32_t> rows, const compute::Tensor& out, bool logits,
-                                RowVisitor visit) {
+absl::Status ModelRunner::VisitLogits(absl::Span<const RowRef> rows, RowVisitor visit) {
+  return Visit(rows, logits_, visit);
+}
+
+absl::Status ModelRunner::VisitHidden(absl::Span<const RowRef> rows, RowVisitor visit) {
+  return Visit(rows, hidden_, visit);
+}
+
+// One pass over lm_head for all micro-batches: it is often the largest matrix of a step.
+absl::Status ModelRunner::Visit(absl::Span<const RowRef> rows, const compute::Tensor& out, RowVisitor visit) {
   compute::Backend& backend = decoder_.backend();
   const int64_t width = out.dim(1);
   const int64_t total = static_cast<int64_t>(rows.size());
   for (int64_t begin = 0; begin < total; begin += out.dim(0)) {
     const int64_t count = std::min(out.dim(0), total - begin);
-    const compute::Tensor group = out.Rows(0, count);
+    GatherHidden(rows.subspan(begin, count));
+    const bool logits = &out == &logits_;
     if (logits) {
-      decoder_.Logits(rows.subspan(begin, count), activations_, group);
-    } else {
-      decoder_.Hidden(rows.subspan(begin, count), activations_, group);
+      decoder_.LmHead(hidden_.Rows(0, count), logits_.Rows(0, count));
     }
     host_rows_.resize(std::max<size_t>(host_rows_.size(), count * width));
     const absl::Span<float> host = absl::MakeSpan(host_rows_).subspan(0, count * width);
-    backend.Download(group, compute::WritableBytesOf(host));
+    backend.Download(out.Rows(0, count), compute::WritableBytesOf(host));
     RETURN_IF_ERROR(backend.Record()->Wait());
     const absl::Time start = absl::Now();
     for (int64_t i = 0; i < count; ++i) {
@@ -87,6 +147,19 @@ absl::Status ModelRunner::Visit(absl::Span<const int32_t> rows, const compute::T
     visiting_ += absl::Now() - start;
   }
   return absl::OkStatus();
+}
+
+void ModelRunner::GatherHidden(absl::Span<const RowRef> rows) {
+  std::vector<int32_t> of_lane;
+  for (size_t begin = 0; begin < rows.size(); begin += of_lane.size()) {
+    const int32_t lane = rows[begin].micro_batch;
+    of_lane.clear();
+    for (size_t i = begin; i < rows.size() && rows[i].micro_batch == lane; ++i) {
+      of_lane.push_back(rows[i].row);
+    }
+    decoder_.Hidden(of_lane, lanes_[lane].activations,
+                    hidden_.Rows(static_cast<int64_t>(begin), static_cast<int64_t>(of_lane.size())));
+  }
 }
 
 }  // namespace tandem::router

@@ -1,31 +1,46 @@
-// Runs one step through the model: embedding, layers with their expert round trips, and the rows that are wanted at the
-// end. Owns KV cache and working memory.
+// Runs one step through the model: its micro-batches go through the layers as scheduler::Pipeline says, each with its
+// own working memory; then the rows that are wanted at the end. Owns KV cache and working memory.
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "model/decoder.h"
+#include "router/arrival_queue.h"
 #include "router/expert_dispatcher.h"
+#include "scheduler/pipeline.h"
 
 namespace tandem::router {
 
 struct ModelRunnerOptions {
   int64_t max_batch_tokens = 512;
   int max_sequences = 64;
+  int max_micro_batches = 1;
   int64_t num_kv_blocks = 0;
   int kv_block_size = compute::kAttentionTile;
   absl::Duration dispatch_timeout = absl::Seconds(30);
 };
 
-// The tokens of a step: rows of all sequences behind each other.
-struct StepBatch {
+// The tokens of a micro-batch: rows of all its sequences behind each other.
+struct MicroBatchInput {
   std::vector<int32_t> ids;
   std::vector<compute::SequenceRows> sequences;
+  bool follows = false;  // its first sequence goes on where the micro-batch before ends
+};
+
+struct StepInput {
   std::vector<compute::BlockCopy> copies;  // KV blocks to copy before anything is written
+  std::vector<MicroBatchInput> micro_batches;
+};
+
+struct RowRef {
+  int32_t micro_batch = 0;
+  int32_t row = 0;
 };
 
 // Not thread-safe: belongs to the engine's thread. `decoder` and `workers` must outlive it.
@@ -36,29 +51,42 @@ class ModelRunner {
   // Errors: RESOURCE_EXHAUSTED.
   absl::Status Allocate();
 
-  // Computes a batch and leaves its final hidden states. Errors: UNAVAILABLE (a worker was lost), DEADLINE_EXCEEDED, or
-  // what a worker or the device said; the batch's KV entries are then undefined.
-  absl::Status Forward(const StepBatch& batch);
+  // Computes a step and leaves its final hidden states. At most max_micro_batches of them; number i of a step of n
+  // tokens has at most ceil(n / (i + 1)). Errors: UNAVAILABLE (a worker was lost), DEADLINE_EXCEEDED, or what a worker or
+  // the device said; the step's KV entries are then undefined.
+  absl::Status Forward(const StepInput& step);
 
-  // Of rows of the last batch. The row handed over belongs to the callee until it returns.
+  // Of rows of the last step, ascending by micro-batch. The row handed over belongs to the callee until it returns.
   using RowVisitor = absl::FunctionRef<void(int64_t index, absl::Span<float> row)>;
-  absl::Status VisitLogits(absl::Span<const int32_t> rows, RowVisitor visit);  // [vocab_size]
-  absl::Status VisitHidden(absl::Span<const int32_t> rows, RowVisitor visit);  // [hidden_size]
+  absl::Status VisitLogits(absl::Span<const RowRef> rows, RowVisitor visit);  // [vocab_size]
+  absl::Status VisitHidden(absl::Span<const RowRef> rows, RowVisitor visit);  // [hidden_size]
 
   // Time spent in visitors so far.
   absl::Duration visiting() const { return visiting_; }
 
  private:
-  absl::Status RunLayer(int layer, const compute::BatchLayout& batch);
-  absl::Status Visit(absl::Span<const int32_t> rows, const compute::Tensor& out, bool logits, RowVisitor visit);
+  // One micro-batch under way.
+  struct Lane {
+    model::Activations activations;
+    DispatchBuffers buffers;
+    std::unique_ptr<compute::BatchLayout> layout;
+    std::optional<ExpertFlight> flight;
+  };
+
+  absl::Status AllocateLanes(size_t count);
+  absl::Status Advance(const scheduler::PipelineTask& task, bool owes_shared_expert,
+                       const std::shared_ptr<ArrivalQueue>& arrivals);
+  absl::Status Visit(absl::Span<const RowRef> rows, const compute::Tensor& out, RowVisitor visit);
+  void GatherHidden(absl::Span<const RowRef> rows);
 
   const model::Decoder& decoder_;
   const ModelRunnerOptions options_;
+  scheduler::PipelineShape shape_;
   ExpertDispatcher dispatcher_;
   model::KvCache cache_;
-  model::Activations activations_;
-  compute::Tensor logits_;  // [group of rows, vocab_size] f32
+  std::vector<Lane> lanes_;
   compute::Tensor hidden_;  // [group of rows, hidden_size] f32
+  compute::Tensor logits_;  // [group of rows, vocab_size] f32
   std::vector<float> host_rows_;
   absl::Duration visiting_;
 };

@@ -87,7 +87,8 @@ TEST_P(SchedulesTest, ChangeNoBit) {
   uint64_t hits = 0;
   for (int round = 0; round < 6; ++round) {
     ClusterOptions options{.model_dir = GetParam().dir};
-    options.num_workers = round % 2;
+    options.num_workers = round % 3;
+    options.micro_batches = 1 + round % 5;
     options.max_batch_tokens = static_cast<int64_t>(std::vector<int>{3, 40, 64, 256, 17, 100}[round]);
     options.max_sequences = static_cast<int>(2 + random() % 14);
     options.num_kv_blocks = 8 + static_cast<int64_t>(random() % 20);  // the longest request needs seven

@@ -78,6 +78,7 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
                              : options.max_sequences * (engine.max_model_len / engine.kv_block_size + 1);
   engine.max_model_len = std::min(engine.max_model_len, engine.num_kv_blocks * engine.kv_block_size);
   engine.prefix_caching = options.prefix_caching;
+  engine.micro_batches = options.micro_batches;
   engine.eos_token_ids = c.config_.generation.eos_token_ids;
   ASSIGN_OR_RETURN(model::RouterWeights weights,
                    model::LoadRouterWeights(spec, c.checkpoint_, c.dtypes_, engine.max_model_len, *c.backend_, nullptr));

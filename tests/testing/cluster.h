@@ -25,6 +25,7 @@ struct ClusterOptions {
   int max_queue = 64;
   int64_t num_kv_blocks = 0;  // 0: enough for all sequences at full length
   bool prefix_caching = true;
+  int micro_batches = 1;
 };
 
 struct Generation {
