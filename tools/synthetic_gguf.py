@@ -26,7 +26,6 @@ _LAYER = {
     **{f"mlp.{name}_proj": f"ffn_{name}" for name in ("gate", "up", "down")},
     **{f"mlp.shared_experts.{name}_proj": f"ffn_{name}_shexp" for name in ("gate", "up", "down")},
 }
-TYPES = ("f32", "f16", "bf16", "q8_0", "q5_0", "q4_0")
 
 
 class _Tensor:
@@ -143,7 +142,7 @@ def _add_tokenizer(writer, config, vocabulary, chat_template):
 
 
 def write_gguf(path, weights, shape, vocabulary, type_name, on_tensor):
-    """Writes `path`. type_name: one of TYPES, for matrices. Calls on_tensor(bytes) after every tensor."""
+    """Writes `path`. type_name: of matrices, a type that the gguf package can quantise to ("bf16", "q8_0" …). Calls on_tensor(bytes) after every tensor."""
     wanted = gguf.GGMLQuantizationType[type_name.upper()]
     prefix = "ALL_" if type_name == "f32" else "MOSTLY_"
     writer = gguf.GGUFWriter(path, _ARCHITECTURES[shape.config["model_type"]])

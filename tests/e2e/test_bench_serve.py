@@ -1,9 +1,10 @@
 """`tandem bench serve` against the default service: both loops, both protocols, what it reports and what it refuses."""
 
 import json
+import signal
 
 import pytest
-from tandem_process import MODEL, read_metric, run_tandem, serve
+from tandem_process import MODEL, TandemProcess, read_metric, run_tandem, serve
 
 DISTRIBUTIONS = ("ttft_ms", "tpot_ms", "itl_ms", "e2e_ms", "send_lateness_ms")
 
@@ -62,9 +63,26 @@ def test_prompts_come_from_a_file(service, tmp_path):
 
 def test_a_burst_past_the_queue_counts_refusals(tmp_path):
     with serve(tmp_path / "log", "--max-queue", 4, "--max-sequences", 2, workers=0) as server:
-        report = bench("--url", server.url, "--request-rate", "inf", "--num-requests", 200, "--output-len", 32)
-    assert set(report["errors"]) == {"429"}
-    assert report["completed"] + report["errors"]["429"] == 200
+        for refusal, target in (("429", ["--url", server.url]),
+                                ("RESOURCE_EXHAUSTED", ["--grpc", "--url", f"127.0.0.1:{server.grpc_port}"])):
+            report = bench(*target, "--request-rate", "inf", "--num-requests", 200, "--output-len", 32)
+            assert set(report["errors"]) == {refusal}
+            assert report["completed"] + report["errors"][refusal] == 200
+
+
+def test_an_interrupt_reports_what_there_is(service, tmp_path):
+    def finished():
+        return sum(value for _, value in service.metric("tandem_requests_finished_total"))
+
+    before = finished()
+    with TandemProcess(tmp_path / "log", "bench", "serve", "--json", "--url", service.url, "--concurrency", 4,
+                       "--duration", 10000) as load:
+        load.wait_until(lambda: finished() >= before + 20, "load")
+        load.process.send_signal(signal.SIGINT)
+        assert load.wait() == 0
+        report = json.loads(load.log_text()[load.log_text().index("{"):])
+    assert report["completed"] > 0
+    assert report["failed"] == 0
 
 
 def test_the_table_is_for_people(service):

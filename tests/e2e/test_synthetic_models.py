@@ -11,8 +11,8 @@ from tandem_process import ROOT, run_tandem
 from tokenizers import Tokenizer
 
 sys.path.insert(0, str(ROOT / "tools"))
-from synthetic_shapes import SHAPES  # noqa: E402  pylint: disable=wrong-import-position
-from synthetic_tokenizer import make_vocabulary  # noqa: E402  pylint: disable=wrong-import-position
+from synthetic_shapes import SHAPES  # noqa: E402
+from synthetic_tokenizer import make_vocabulary  # noqa: E402
 
 # The smallest cut of each shape that has every kind of layer: flags, and what inspect must say.
 CUTS = {

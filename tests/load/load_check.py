@@ -113,7 +113,8 @@ async def sustained_load(server, args):
     note(f"{args.clients} clients for {args.minutes} minutes")
     clients = Clients(server.port, requests, expected)
     seconds = args.minutes * 60
-    memory = MemoryLog([server.pid, *server.children()])
+    workers = {f"worker {i}": pid for i, pid in enumerate(server.children())}
+    memory = MemoryLog({"router": server.pid, **workers})
     sampling = asyncio.create_task(memory.run(interval=min(1.0, seconds / 20)))
     start = time.monotonic()
     await clients.run(args.clients, seconds, args.seed)
@@ -133,8 +134,8 @@ async def sustained_load(server, args):
     complaints += [f"different answer: {json.dumps(difference)[:2000]}" for difference in clients.differences[:3]]
     if clients.answers == 0:
         complaints.append("no answer at all")
-    if elapsed >= FLAT_MIN_SECONDS and report["memory"]["growth"] > FLAT_GROWTH:
-        complaints.append(f"memory grew by {report['memory']['growth']:.1%}")
+    if elapsed >= FLAT_MIN_SECONDS and report["memory"]["all"]["growth"] > FLAT_GROWTH:
+        complaints.append(f"memory grew by {report['memory']['all']['growth']:.1%}")
     return report, complaints
 
 
