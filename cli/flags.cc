@@ -62,6 +62,8 @@ void AddApiFlags(CLI::App& app, ApiFlags& flags) {
   add("--chat-template", flags.chat_template, "Jinja file to use instead of the model's own template")
       ->check(CLI::ExistingFile);
   app.add_flag("--expert-metrics", flags.expert_metrics, "Export tokens per layer and expert (many series)")->group("API");
+  add("--request-timeout", flags.request_timeout_seconds, "Seconds that a request may take; then 504. 0: as long as it likes")
+      ->check(CLI::Range(0, 86400));
   add("--drain-timeout", flags.drain_timeout_seconds, "Seconds that running requests get after SIGTERM")
       ->check(CLI::Range(0, 86400));
 }

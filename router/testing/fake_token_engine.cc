@@ -73,6 +73,12 @@ void FakeTokenEngine::AwaitCancelled(uint64_t id) {
   TANDEM_CHECK(mu_.AwaitWithTimeout(absl::Condition(&over), kPatience), "request ", id, " was not cancelled");
 }
 
+void FakeTokenEngine::AwaitChoiceCancelled(uint64_t id, int32_t choice) {
+  absl::MutexLock lock(&mu_);
+  const auto there = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return sequences_[id - 1].cancelled.count(choice) > 0; };
+  TANDEM_CHECK(mu_.AwaitWithTimeout(absl::Condition(&there), kPatience), "request ", id, " goes on with ", choice);
+}
+
 bool FakeTokenEngine::IsCancelled(uint64_t id) const {
   absl::MutexLock lock(&mu_);
   return AllOver(id);

@@ -1,7 +1,6 @@
 // A token engine that a test plays by hand.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <set>
 #include <vector>
@@ -31,6 +30,7 @@ class FakeTokenEngine final : public TokenEngine {
   GenerationRequest AwaitSubmitted(uint64_t id);
   // Waits until all answers were cancelled that the test has not finished.
   void AwaitCancelled(uint64_t id);
+  void AwaitChoiceCancelled(uint64_t id, int32_t choice);
   bool IsCancelled(uint64_t id) const;
   bool IsCancelled(uint64_t id, int32_t choice) const;
 
