@@ -6,7 +6,8 @@
 
 namespace tandem::router {
 
-// Returns the messages with content parts joined to plain text and `reasoning` renamed to `reasoning_content`.
+// Returns the messages with content parts joined to plain text, `reasoning` renamed to `reasoning_content`, and tool
+// calls complete (type, arguments) or left out.
 // Errors: INVALID_ARGUMENT naming the message and field.
 absl::StatusOr<Json> NormaliseMessages(const Json* messages);
 

@@ -83,7 +83,7 @@ absl::StatusOr<std::shared_ptr<Completion>> CompletionService::Submit(Completion
   sampling.min_tokens = std::min(sampling.min_tokens, sampling.max_tokens);
 
   auto completion = std::make_shared<RunningCompletion>(request, static_cast<int32_t>(prompt_tokens),
-                                                        codec_->NewDecoder(request.skip_special_tokens),
+                                                        codec_->NewDecoder(request.skip_special_tokens, {}),
                                                         std::move(sink), engine_, executor_, metrics_);
   metrics_->Queued();
   auto id = engine_->Submit({.request_id = request.request_id, .prompt = std::move(tokens), .sampling = sampling},

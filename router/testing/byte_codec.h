@@ -15,7 +15,8 @@ class ByteCodec final : public TextCodec {
   absl::StatusOr<std::vector<int32_t>> Encode(absl::Span<const PromptSpan> spans,
                                               bool add_special_tokens) const override;
   std::string Decode(absl::Span<const int32_t> tokens, bool skip_special_tokens) const override;
-  std::unique_ptr<IncrementalDecoder> NewDecoder(bool skip_special_tokens) const override;
+  std::unique_ptr<IncrementalDecoder> NewDecoder(bool skip_special_tokens,
+                                                 absl::Span<const std::string> visible) const override;
 };
 
 // "role: content" lines, each ended by <|end|>; refuses the role "function".
