@@ -19,11 +19,11 @@ Engine::Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions
       runner_(decoder, workers, counters_,
               {.max_batch_tokens = options_.max_batch_tokens,
                .max_sequences = options_.max_sequences,
-               .max_micro_batches = options_.micro_batches,
                .num_kv_blocks = options_.num_kv_blocks,
                .kv_block_size = options_.kv_block_size,
                .dispatch_timeout = options_.dispatch_timeout}),
-      masks_(static_cast<size_t>(options_.max_sequences)) {}
+      masks_(static_cast<size_t>(options_.max_sequences)),
+      cutter_(runner_.shape()) {}
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const model::Decoder& decoder, WorkerPool& workers,
                                                        EngineOptions options) {

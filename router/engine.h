@@ -28,7 +28,7 @@
 #include "router/token_output.h"
 #include "scheduler/batcher.h"
 #include "scheduler/fair_queue.h"
-#include "scheduler/micro_batches.h"
+#include "scheduler/micro_batch_chooser.h"
 
 namespace tandem::router {
 
@@ -40,7 +40,7 @@ struct EngineOptions {
   int64_t num_kv_blocks = 0;
   int kv_block_size = compute::kAttentionTile;
   bool prefix_caching = true;
-  int micro_batches = 1;  // of each step, 1 … 8
+  int micro_batches = 0;  // of each step, 1 … 8; 0: chosen for each step (scheduler/micro_batch_chooser.h)
   absl::Duration dispatch_timeout = absl::Seconds(30);
   std::vector<int32_t> eos_token_ids;
 };
@@ -57,9 +57,18 @@ struct EngineStats {
   uint64_t preemptions = 0;
   uint64_t prefix_queried_tokens = 0;
   uint64_t prefix_hit_tokens = 0;
-  double forward_seconds = 0;  // layers and logits
-  double sample_seconds = 0;   // choosing tokens
-  double busy_seconds = 0;     // all of the engine's thread while there is work; what is left is planning and handing over
+  uint64_t micro_batches = 0;
+  // Where the engine's time goes while there is work. The rest of busy_seconds is planning and handing over.
+  double busy_seconds = 0;
+  double router_seconds = 0;       // embedding, attention, gate, dispatch, combine
+  double shared_seconds = 0;       // shared experts
+  double expert_wait_seconds = 0;  // nothing to do while workers computed
+  double wire_wait_seconds = 0;    // nothing to do while everything was on the wire: exposed communication
+  double logits_seconds = 0;       // last norm and lm_head
+  double sample_seconds = 0;       // choosing tokens
+  double wire_seconds = 0;         // all communication, hidden or not
+  uint64_t dispatch_bytes = 0;
+  uint64_t combine_bytes = 0;
 };
 
 class Engine : public TokenEngine {
@@ -120,7 +129,9 @@ class Engine : public TokenEngine {
   std::vector<scheduler::StepItem> Plan();
   Step Prepare(const std::vector<scheduler::StepItem>& plan);
   static void AddWanted(Sequence& sequence, int64_t position, RowRef row, Step& step);
-  int ChooseMicroBatches(int64_t tokens) const;
+  int ChooseMicroBatches(const Step& step);
+  void Learn(const Step& step);
+  void Account(const Step& step, absl::Duration forward, absl::Duration sampling);
   absl::Status Execute(Step& step);
   void OnLogits(Sequence& sequence, int64_t position, absl::Span<float> row);
   void OnHidden(Sequence& sequence, int64_t position, absl::Span<const float> row);
@@ -152,6 +163,7 @@ class Engine : public TokenEngine {
   TokenChooser chooser_;
   MaskBuilder masks_;
   scheduler::FairQueue queue_;                            // of waiting_
+  scheduler::MicroBatchChooser cutter_;
   absl::flat_hash_map<uint64_t, SequencePtr> waiting_;    // new requests
   std::vector<SequencePtr> preempted_;                    // by precedence; they come back before new ones
   std::vector<SequencePtr> running_;                      // by precedence

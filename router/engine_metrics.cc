@@ -73,10 +73,29 @@ class EngineMetrics : public prometheus::Collectable {
     counter("tandem_prefix_cache_hits_total", "Prompt tokens found in the prefix cache.", stats.prefix_hit_tokens);
     families.push_back(Single(MetricType::Gauge, "tandem_prefix_cache_blocks", "KV blocks that the prefix cache knows.",
                               static_cast<double>(stats.kv_blocks_cached)));
-    MetricFamily stages = Family(MetricType::Counter, "tandem_stage_seconds_total", "Time of the engine while there is work, by stage.");
-    AddSample(stages, {{"stage", "forward"}}, stats.forward_seconds);
-    AddSample(stages, {{"stage", "sample"}}, stats.sample_seconds);
-    AddSample(stages, {{"stage", "other"}}, std::max(stats.busy_seconds - stats.forward_seconds - stats.sample_seconds, 0.0));
+    counter("tandem_microbatches_total", "Micro-batches that steps were cut into.", stats.micro_batches);
+    counter("tandem_dispatch_bytes_total", "Rows sent to expert workers, in bytes.", stats.dispatch_bytes);
+    counter("tandem_combine_bytes_total", "Vectors that came back from expert workers, in bytes.", stats.combine_bytes);
+    families.push_back(Single(MetricType::Counter, "tandem_comm_seconds_total",
+                              "Time of dispatches and combines on the wire, hidden behind work or not.",
+                              stats.wire_seconds));
+    families.push_back(Single(MetricType::Counter, "tandem_comm_exposed_seconds_total",
+                              "Part of it in which neither router nor workers had anything to do.",
+                              stats.wire_wait_seconds));
+    MetricFamily stages =
+        Family(MetricType::Counter, "tandem_stage_seconds_total", "Time of the engine while there is work, by stage.");
+    double other = stats.busy_seconds;
+    for (const auto& [stage, seconds] : std::initializer_list<std::pair<const char*, double>>{
+             {"router", stats.router_seconds},
+             {"shared_expert", stats.shared_seconds},
+             {"expert_wait", stats.expert_wait_seconds},
+             {"wire_wait", stats.wire_wait_seconds},
+             {"logits", stats.logits_seconds},
+             {"sample", stats.sample_seconds}}) {
+      AddSample(stages, {{"stage", stage}}, seconds);
+      other -= seconds;
+    }
+    AddSample(stages, {{"stage", "other"}}, std::max(other, 0.0));
     families.push_back(std::move(stages));
   }
 

@@ -25,6 +25,7 @@ struct Engine::Step {
 
   StepInput input;
   int64_t tokens = 0;
+  int64_t prompt_tokens = 0;  // of them in chunks of prompts
   std::vector<std::pair<Sequence*, int64_t>> computed;  // tokens of each sequence
   Wanted logits;
   Wanted hidden;
@@ -52,12 +53,24 @@ void Engine::RunStep() {
   while (static_cast<int>(running_.size()) > options_.max_sequences) {
     Preempt(running_.size() - 1);
   }
-  const absl::Duration sampling = runner_.visiting() - visited_before;
+  Account(step, forward_end - forward_start, runner_.visiting() - visited_before);
+}
+
+void Engine::Account(const Step& step, absl::Duration forward, absl::Duration sampling) {
+  const scheduler::StepReport& report = runner_.report();
   absl::MutexLock lock(&mutex_);
   ++stats_.steps;
   stats_.step_tokens += static_cast<uint64_t>(step.tokens);
-  stats_.forward_seconds += absl::ToDoubleSeconds(forward_end - forward_start - sampling);
+  stats_.micro_batches += static_cast<uint64_t>(report.micro_batches);
+  stats_.router_seconds += absl::ToDoubleSeconds(report.router);
+  stats_.shared_seconds += absl::ToDoubleSeconds(report.shared);
+  stats_.expert_wait_seconds += absl::ToDoubleSeconds(report.expert_wait);
+  stats_.wire_wait_seconds += absl::ToDoubleSeconds(report.wire_wait);
+  stats_.logits_seconds += absl::ToDoubleSeconds(forward - sampling - report.total());
   stats_.sample_seconds += absl::ToDoubleSeconds(sampling);
+  stats_.wire_seconds += absl::ToDoubleSeconds(report.wire);
+  stats_.dispatch_bytes += static_cast<uint64_t>(report.dispatch_bytes);
+  stats_.combine_bytes += static_cast<uint64_t>(report.combine_bytes);
 }
 
 std::vector<StepItem> Engine::Plan() {
@@ -83,9 +96,10 @@ Engine::Step Engine::Prepare(const std::vector<StepItem>& plan) {
     TANDEM_CHECK(blocks_.Grow(sequence.table, sequence.cached + item.num_tokens), "the plan has more tokens than blocks");
     step.computed.emplace_back(&sequence, item.num_tokens);
     step.tokens += item.num_tokens;
+    step.prompt_tokens += sequence.decoding() ? 0 : item.num_tokens;
     position[item.sequence] = sequence.cached;
   }
-  for (const scheduler::MicroBatch& micro_batch : scheduler::CutStep(plan, ChooseMicroBatches(step.tokens))) {
+  for (const scheduler::MicroBatch& micro_batch : scheduler::CutStep(plan, ChooseMicroBatches(step))) {
     const auto index = static_cast<int32_t>(step.input.micro_batches.size());
     MicroBatchInput& input = step.input.micro_batches.emplace_back();
     input.follows = micro_batch.follows;
@@ -121,10 +135,19 @@ void Engine::AddWanted(Sequence& sequence, int64_t position, RowRef row, Step& s
 }
 
 // Cutting pays only where there is something to wait for.
-int Engine::ChooseMicroBatches(int64_t) const { return options_.micro_batches; }
+int Engine::ChooseMicroBatches(const Step& step) {
+  return options_.micro_batches > 0 ? options_.micro_batches : cutter_.Choose(step.tokens, step.prompt_tokens);
+}
+
+void Engine::Learn(const Step& step) {
+  const scheduler::StepReport& report = runner_.report();
+  cutter_.Observe(step.tokens, step.prompt_tokens, report.micro_batches, absl::ToDoubleSeconds(report.total()),
+                  report.layers);
+}
 
 absl::Status Engine::Execute(Step& step) {
   RETURN_IF_ERROR(runner_.Forward(step.input));
+  Learn(step);
   now_ = absl::Now();
   for (const auto& [sequence, tokens] : step.computed) {
     sequence->cached += tokens;

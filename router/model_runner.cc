@@ -48,18 +48,49 @@ absl::Status ModelRunner::AllocateLanes(size_t count) {
   return absl::OkStatus();
 }
 
+// Adds its lifetime to a total.
+class ModelRunner::Stretch {
+ public:
+  explicit Stretch(absl::Duration& total) : total_(total) {}
+  Stretch(const Stretch&) = delete;
+  ~Stretch() { total_ += absl::Now() - begin_; }
+
+ private:
+  absl::Duration& total_;
+  const absl::Time begin_ = absl::Now();
+};
+
 absl::Status ModelRunner::Forward(const StepInput& step) {
-  compute::Backend& backend = decoder_.backend();
   RETURN_IF_ERROR(AllocateLanes(step.micro_batches.size()));
+  report_ = {.micro_batches = static_cast<int>(step.micro_batches.size())};
+  waits_.clear();
+  computing_.clear();
+  BeginStep(step);
+  RETURN_IF_ERROR(RunPipeline(step));
+  EndStep();
+  return decoder_.backend().Record()->Wait();
+}
+
+void ModelRunner::BeginStep(const StepInput& step) {
+  const Stretch stretch(report_.router);
   if (!step.copies.empty()) {
     decoder_.CopyBlocks(cache_, step.copies);
   }
-  std::vector<bool> follows;
   for (size_t i = 0; i < step.micro_batches.size(); ++i) {
     const MicroBatchInput& input = step.micro_batches[i];
-    lanes_[i].layout = backend.PrepareBatch(input.sequences, options_.kv_block_size);
-    lanes_[i].flight.reset();
-    decoder_.Embed(input.ids, lanes_[i].activations);
+    Lane& lane = lanes_[i];
+    lane.layout = decoder_.backend().PrepareBatch(input.sequences, options_.kv_block_size);
+    lane.flight.reset();
+    lane.cost = {};
+    lane.load.tokens = static_cast<int64_t>(input.ids.size());
+    lane.load.has_prompt = input.sequences.size() < input.ids.size();
+    decoder_.Embed(input.ids, lane.activations);
+  }
+}
+
+absl::Status ModelRunner::RunPipeline(const StepInput& step) {
+  std::vector<bool> follows;
+  for (const MicroBatchInput& input : step.micro_batches) {
     follows.push_back(input.follows);
   }
   Pipeline pipeline(shape_, std::move(follows));
@@ -72,12 +103,15 @@ absl::Status ModelRunner::Forward(const StepInput& step) {
     const PipelineTask task = pipeline.Next();
     switch (task.kind) {
       case PipelineTask::Kind::kDone:
-        return backend.Record()->Wait();
-      case PipelineTask::Kind::kWait:
+        return absl::OkStatus();
+      case PipelineTask::Kind::kWait: {
+        const absl::Time begin = absl::Now();
         pipeline.OnArrived(arrivals->Pop());
+        waits_.push_back({begin, absl::Now()});
         break;
+      }
       case PipelineTask::Kind::kSharedExpert:
-        decoder_.SharedExpert(task.layer, lanes_[task.micro_batch].activations);
+        RunSharedExpert(lanes_[task.micro_batch], task.layer);
         pipeline.OnDone(task);
         break;
       case PipelineTask::Kind::kAdvance:
@@ -88,32 +122,77 @@ absl::Status ModelRunner::Forward(const StepInput& step) {
   }
 }
 
+void ModelRunner::RunSharedExpert(Lane& lane, int layer) {
+  absl::Duration spent;
+  {
+    const Stretch stretch(spent);
+    decoder_.SharedExpert(layer, lane.activations);
+  }
+  report_.shared += spent;
+  lane.cost.shared += absl::ToDoubleSeconds(spent);
+}
+
 absl::Status ModelRunner::Advance(const PipelineTask& task, bool owes_shared_expert,
                                   const std::shared_ptr<ArrivalQueue>& arrivals) {
   Lane& lane = lanes_[task.micro_batch];
-  model::Activations& a = lane.activations;
-  if (lane.flight.has_value()) {
-    if (owes_shared_expert) {
-      decoder_.SharedExpert(task.layer - 1, a);
+  if (lane.flight.has_value() && owes_shared_expert) {
+    RunSharedExpert(lane, task.layer - 1);
+  }
+  absl::Duration spent;
+  {
+    const Stretch stretch(spent);
+    if (lane.flight.has_value()) {
+      RETURN_IF_ERROR(Land(lane, task.layer - 1));
     }
-    ExpertFlight flight = *std::move(lane.flight);
-    lane.flight.reset();
-    RETURN_IF_ERROR(dispatcher_.Finish(std::move(flight), lane.buffers, a).status());
-    decoder_.Combine(task.layer - 1, a);
+    if (task.layer < decoder_.spec().num_layers()) {
+      decoder_.Attend(task.layer, *lane.layout, cache_, lane.activations);
+      if (!shape_.experts[task.layer]) {
+        decoder_.DenseMlp(task.layer, lane.activations);
+      } else {
+        decoder_.Route(task.layer, lane.activations);
+        ASSIGN_OR_RETURN(lane.flight,
+                         dispatcher_.Start(task.layer, lane.activations, lane.buffers,
+                                           [arrivals, i = task.micro_batch] { arrivals->Push(i); }));
+      }
+    }
   }
-  if (task.layer == decoder_.spec().num_layers()) {
-    return absl::OkStatus();
-  }
-  decoder_.Attend(task.layer, *lane.layout, cache_, a);
-  if (!shape_.experts[task.layer]) {
-    decoder_.DenseMlp(task.layer, a);
-    return absl::OkStatus();
-  }
-  decoder_.Route(task.layer, a);
-  ASSIGN_OR_RETURN(lane.flight, dispatcher_.Start(task.layer, a, lane.buffers, [arrivals, i = task.micro_batch] {
-    arrivals->Push(i);
-  }));
+  report_.router += spent;
+  lane.cost.router += absl::ToDoubleSeconds(spent);
   return absl::OkStatus();
+}
+
+// A dispatch has come back.
+absl::Status ModelRunner::Land(Lane& lane, int layer) {
+  ExpertFlight flight = *std::move(lane.flight);
+  lane.flight.reset();
+  ASSIGN_OR_RETURN(const FlightTimes times, dispatcher_.Finish(std::move(flight), lane.buffers, lane.activations));
+  decoder_.Combine(layer, lane.activations);
+  const absl::Duration wire =
+      std::max((times.arrived - times.sent) - times.compute - times.queued, absl::ZeroDuration());
+  computing_.push_back({times.arrived - wire / 2 - times.compute, times.arrived - wire / 2});
+  lane.cost.expert += absl::ToDoubleSeconds(times.compute);
+  lane.cost.wire += absl::ToDoubleSeconds(wire) / 2;
+  report_.wire += wire;
+  report_.dispatch_bytes += times.bytes_sent;
+  report_.combine_bytes += times.bytes_received;
+  return absl::OkStatus();
+}
+
+void ModelRunner::EndStep() {
+  absl::Duration waited;
+  for (const scheduler::TimeSpan& wait : waits_) {
+    waited += wait.end - wait.begin;
+  }
+  report_.expert_wait = scheduler::Overlap(waits_, computing_);
+  report_.wire_wait = waited - report_.expert_wait;
+  const double layers = std::max<double>(static_cast<double>(std::count(shape_.experts.begin(), shape_.experts.end(), true)), 1);
+  for (int i = 0; i < report_.micro_batches; ++i) {
+    scheduler::LayerCost cost = lanes_[i].cost;
+    for (double* part : {&cost.router, &cost.shared, &cost.expert, &cost.wire}) {
+      *part /= layers;
+    }
+    report_.layers.emplace_back(lanes_[i].load, cost);
+  }
 }
 
 absl::Status ModelRunner::VisitLogits(absl::Span<const RowRef> rows, RowVisitor visit) {

@@ -14,13 +14,13 @@
 #include "router/arrival_queue.h"
 #include "router/expert_dispatcher.h"
 #include "scheduler/pipeline.h"
+#include "scheduler/step_report.h"
 
 namespace tandem::router {
 
 struct ModelRunnerOptions {
   int64_t max_batch_tokens = 512;
   int max_sequences = 64;
-  int max_micro_batches = 1;
   int64_t num_kv_blocks = 0;
   int kv_block_size = compute::kAttentionTile;
   absl::Duration dispatch_timeout = absl::Seconds(30);
@@ -51,7 +51,7 @@ class ModelRunner {
   // Errors: RESOURCE_EXHAUSTED.
   absl::Status Allocate();
 
-  // Computes a step and leaves its final hidden states. At most max_micro_batches of them; number i of a step of n
+  // Computes a step and leaves its final hidden states. Micro-batch i of a step of n
   // tokens has at most ceil(n / (i + 1)). Errors: UNAVAILABLE (a worker was lost), DEADLINE_EXCEEDED, or what a worker or
   // the device said; the step's KV entries are then undefined.
   absl::Status Forward(const StepInput& step);
@@ -60,6 +60,11 @@ class ModelRunner {
   using RowVisitor = absl::FunctionRef<void(int64_t index, absl::Span<float> row)>;
   absl::Status VisitLogits(absl::Span<const RowRef> rows, RowVisitor visit);  // [vocab_size]
   absl::Status VisitHidden(absl::Span<const RowRef> rows, RowVisitor visit);  // [hidden_size]
+
+  const scheduler::PipelineShape& shape() const { return shape_; }
+
+  // Of the last Forward.
+  const scheduler::StepReport& report() const { return report_; }
 
   // Time spent in visitors so far.
   absl::Duration visiting() const { return visiting_; }
@@ -71,11 +76,21 @@ class ModelRunner {
     DispatchBuffers buffers;
     std::unique_ptr<compute::BatchLayout> layout;
     std::optional<ExpertFlight> flight;
+    scheduler::MicroBatchLoad load;
+    scheduler::LayerCost cost;  // summed over layers
   };
 
+  // Measures a stretch of the engine's time.
+  class Stretch;
+
   absl::Status AllocateLanes(size_t count);
+  void BeginStep(const StepInput& step);
+  absl::Status RunPipeline(const StepInput& step);
+  void EndStep();
   absl::Status Advance(const scheduler::PipelineTask& task, bool owes_shared_expert,
                        const std::shared_ptr<ArrivalQueue>& arrivals);
+  absl::Status Land(Lane& lane, int layer);
+  void RunSharedExpert(Lane& lane, int layer);
   absl::Status Visit(absl::Span<const RowRef> rows, const compute::Tensor& out, RowVisitor visit);
   void GatherHidden(absl::Span<const RowRef> rows);
 
@@ -88,6 +103,9 @@ class ModelRunner {
   compute::Tensor hidden_;  // [group of rows, hidden_size] f32
   compute::Tensor logits_;  // [group of rows, vocab_size] f32
   std::vector<float> host_rows_;
+  scheduler::StepReport report_;
+  std::vector<scheduler::TimeSpan> waits_;      // of the engine, in the last step
+  std::vector<scheduler::TimeSpan> computing_;  // of the workers, in the last step
   absl::Duration visiting_;
 };
 
