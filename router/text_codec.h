@@ -43,6 +43,10 @@ class TextCodec {
   // Tokens named in `visible` are not skipped; names that are no single token do not matter.
   virtual std::unique_ptr<IncrementalDecoder> NewDecoder(bool skip_special_tokens,
                                                          absl::Span<const std::string> visible) const = 0;
+  // What one token adds in the middle of a text: maybe a part of a character; empty for ids that name no token.
+  virtual std::string TokenBytes(int32_t token) const = 0;
+  // Whether decoders leave it out unless asked for.
+  virtual bool IsSpecial(int32_t token) const = 0;
 };
 
 struct PromptOptions {
