@@ -23,6 +23,25 @@ router::GenerationDefaults DefaultsOf(const model::GenerationConfig& config) {
   return defaults;
 }
 
+// What the flags say, or else the chat template. Where it shows no format of tool calls, answers that are made to be
+// calls take the most common one.
+router::OutputFormats FormatsOf(const ApiFlags& flags, const router::ModelPromptTemplate& prompt_template) {
+  router::OutputFormats formats = prompt_template.formats();
+  if (const auto reasoning = router::ReasoningFormatByName(flags.reasoning_parser)) {
+    formats.reasoning = *reasoning;
+  }
+  if (const auto tools = router::ToolFormatByName(flags.tool_call_parser)) {
+    formats.tools = *tools;
+  } else if (formats.tools == router::ToolFormat::kNone) {
+    formats.tools = router::ToolFormat::kHermes;
+    spdlog::info("the chat template shows no known format of tool calls: calls are sure to come only with tool_choice "
+                 "'required' or a named tool");
+  }
+  spdlog::info("tool calls: {}, reasoning: {}", router::ToolFormatName(formats.tools),
+               router::ReasoningFormatName(formats.reasoning));
+  return formats;
+}
+
 }  // namespace
 
 absl::Status CheckPortsFree(const ApiFlags& flags) {
@@ -69,6 +88,10 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(RouterRuntime& runti
   context.defaults = server->text_->defaults();
   context.vocab_size = runtime.engine().vocab_size();
   context.max_model_len = runtime.engine().max_model_len();
+  context.formats = FormatsOf(flags, server->text_->prompt_template());
+  context.reasoning_field = flags.reasoning_field == "both"        ? router::ReasoningField::kBoth
+                            : flags.reasoning_field == "reasoning" ? router::ReasoningField::kReasoning
+                                                                   : router::ReasoningField::kReasoningContent;
   std::vector<std::string> api_keys;
   if (!flags.api_key.empty()) {
     api_keys.push_back(flags.api_key);

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "router/api_error.h"
@@ -104,6 +105,28 @@ absl::Status NormaliseToolCalls(Json& message, const std::string& where) {
   return absl::OkStatus();
 }
 
+// 9 letters and digits: `id` itself if it is that, else made of its hash, the same in every process.
+Json ShortId(const Json& id) {
+  constexpr absl::string_view kAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  if (!id.is_string()) {
+    return id;
+  }
+  const std::string& text = id.get_ref<const std::string&>();
+  const auto is_plain = [](char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)); };
+  if (text.size() == 9 && std::all_of(text.begin(), text.end(), is_plain)) {
+    return id;
+  }
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (char c : text) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  std::string shortened;
+  for (int i = 0; i < 9; ++i, hash /= kAlphabet.size()) {
+    shortened.push_back(kAlphabet[hash % kAlphabet.size()]);
+  }
+  return shortened;
+}
+
 absl::Status CheckToolCallId(const Json& message, const std::string& where) {
   const auto id = message.find("tool_call_id");
   if (id == message.end() || id->is_null() || id->is_string()) {
@@ -114,6 +137,18 @@ absl::Status CheckToolCallId(const Json& message, const std::string& where) {
 }
 
 }  // namespace
+
+void ShortenToolCallIds(Json& messages) {
+  for (Json& message : messages) {
+    if (message.contains("tool_call_id")) {
+      message["tool_call_id"] = ShortId(message["tool_call_id"]);
+    }
+    if (!message.contains("tool_calls")) continue;
+    for (Json& call : message["tool_calls"]) {
+      call["id"] = ShortId(call.value("id", Json("")));
+    }
+  }
+}
 
 absl::StatusOr<Json> NormaliseMessages(const Json* messages) {
   if (messages == nullptr || !messages->is_array() || messages->empty()) {

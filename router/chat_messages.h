@@ -11,4 +11,8 @@ namespace tandem::router {
 // Errors: INVALID_ARGUMENT naming the message and field.
 absl::StatusOr<Json> NormaliseMessages(const Json* messages);
 
+// Replaces ids of tool calls by ones of 9 letters and digits, unless they are that already: some templates take no
+// others. Equal ids stay equal.
+void ShortenToolCallIds(Json& messages);
+
 }  // namespace tandem::router

@@ -1,6 +1,6 @@
 #include "router/chat_messages.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "absl/strings/str_cat.h"
 #include "router/api_error.h"
@@ -39,6 +39,17 @@ TEST(ChatMessagesTest, NoToolCallsAreNoField) {
 TEST(ChatMessagesTest, ReasoningHasOneName) {
   const Json messages = Normalised(R"([{"role":"assistant","content":"a","reasoning":"b"}])");
   EXPECT_EQ(messages[0], Json::parse(R"({"role":"assistant","content":"a","reasoning_content":"b"})"));
+}
+
+TEST(ChatMessagesTest, IdsCanBeShortened) {
+  Json messages = Json::parse(R"([{"role":"assistant","tool_calls":[{"id":"call_1"},{"id":"abcDEF123"},{}]},
+      {"role":"tool","tool_call_id":"call_1"},{"role":"tool","tool_call_id":"call_2"}])");
+  ShortenToolCallIds(messages);
+  const std::string id = messages[1]["tool_call_id"];
+  EXPECT_THAT(id, testing::MatchesRegex("[0-9A-Za-z]{9}"));
+  EXPECT_EQ(messages[0]["tool_calls"][0]["id"], id);
+  EXPECT_EQ(messages[0]["tool_calls"][1]["id"], "abcDEF123");
+  EXPECT_NE(messages[2]["tool_call_id"], id);
 }
 
 TEST(ChatMessagesTest, WrongToolCallsAreNamed) {

@@ -71,14 +71,24 @@ std::vector<std::string> MarkersOf(const OutputFormats& formats) {
   return markers;
 }
 
-OutputParser::OutputParser(OutputParserOptions options) {
+bool OpensReasoning(ReasoningFormat format, absl::string_view prompt_end) {
+  if (format == ReasoningFormat::kNone) {
+    return false;
+  }
+  const ReasoningTags tags = TagsOf(format);
+  const size_t begin = prompt_end.rfind(tags.begin);
+  const size_t end = prompt_end.rfind(tags.end);
+  return begin != absl::string_view::npos && (end == absl::string_view::npos || end < begin);
+}
+
+OutputParser::OutputParser(OutputParserOptions options) : include_reasoning_(options.include_reasoning) {
   const OutputFormats& formats = options.formats;
   if (formats.reasoning != ReasoningFormat::kNone) {
     reasoning_.emplace(formats.reasoning, options.begins_in_reasoning, Interruptions(formats.tools));
   }
   if (formats.tools != ToolFormat::kNone) {
     tools_.emplace(formats.tools, std::move(options.schemas),
-                   options.make_id ? std::move(options.make_id) : RandomCallId);
+                   options.make_id ? std::move(options.make_id) : RandomCallId, !options.parallel_tool_calls);
   }
 }
 
@@ -88,19 +98,24 @@ void OutputParser::Push(absl::string_view text, OutputEvents& out) {
     return;
   }
   std::string answer;
-  reasoning_->Push(text, out, answer);
+  reasoning_->Push(text, ReasoningEvents(out), answer);
   PushAnswer(answer, out);
 }
 
 void OutputParser::Finish(OutputEvents& out) {
   if (reasoning_.has_value()) {
     std::string answer;
-    reasoning_->Finish(out, answer);
+    reasoning_->Finish(ReasoningEvents(out), answer);
     PushAnswer(answer, out);
   }
   if (tools_.has_value()) {
     tools_->Finish(out);
   }
+}
+
+OutputEvents& OutputParser::ReasoningEvents(OutputEvents& out) {
+  left_out_.Take();
+  return include_reasoning_ ? out : left_out_;
 }
 
 void OutputParser::PushAnswer(absl::string_view text, OutputEvents& out) {

@@ -22,6 +22,9 @@ struct OutputFormats {
 // What the text of a chat template shows of a model's formats; kNone where it shows none.
 OutputFormats DetectOutputFormats(absl::string_view chat_template);
 
+// Whether a prompt of which this is the end leaves the model inside its reasoning.
+bool OpensReasoning(ReasoningFormat format, absl::string_view prompt_end);
+
 // Tokens that the parsers of these formats need to see in the text, although they may be special tokens.
 std::vector<std::string> MarkersOf(const OutputFormats& formats);
 
@@ -29,6 +32,8 @@ struct OutputParserOptions {
   OutputFormats formats;             // tools: kNone when the request allows no calls
   ToolSchemas schemas;               // the request's tools
   bool begins_in_reasoning = false;  // the prompt ends behind the opening tag
+  bool include_reasoning = true;     // else it is left out
+  bool parallel_tool_calls = true;   // else the calls behind the first are left out
   CallIdMaker make_id;               // empty: random "call_…"
 };
 
@@ -44,12 +49,16 @@ class OutputParser {
 
   // Whether what comes next would be reasoning.
   bool in_reasoning() const { return reasoning_.has_value() && reasoning_->in_reasoning(); }
+  bool has_tool_calls() const { return tools_.has_value() && tools_->has_calls(); }
 
  private:
   void PushAnswer(absl::string_view text, OutputEvents& out);
+  OutputEvents& ReasoningEvents(OutputEvents& out);
 
+  const bool include_reasoning_;
   std::optional<ReasoningParser> reasoning_;
   std::optional<ToolCallParser> tools_;
+  OutputEvents left_out_;
 };
 
 }  // namespace tandem::router

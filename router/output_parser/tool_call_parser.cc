@@ -19,10 +19,11 @@ bool Contains(const std::vector<absl::string_view>& list, absl::string_view text
 
 }  // namespace
 
-ToolCallParser::ToolCallParser(ToolFormat format, ToolSchemas schemas, CallIdMaker make_id)
+ToolCallParser::ToolCallParser(ToolFormat format, ToolSchemas schemas, CallIdMaker make_id, bool only_one)
     : syntax_(SyntaxOf(format)),
       schemas_(std::move(schemas)),
       make_id_(std::move(make_id)),
+      only_one_(only_one),
       finder_(AllMarkers(syntax_)) {}
 
 void ToolCallParser::Push(absl::string_view text, OutputEvents& out) {
@@ -173,13 +174,17 @@ void ToolCallParser::Begin(std::string name, std::string id) {
   gap_.clear();
   opening_.clear();
   at_start_ = false;
-  out_->AddToolCall(calls_++, id.empty() ? make_id_(syntax_.short_ids) : std::move(id), std::move(name));
   sunk_ = true;
+  if (calls_++ == 0 || !only_one_) {
+    out_->AddToolCall(calls_ - 1, id.empty() ? make_id_(syntax_.short_ids) : std::move(id), std::move(name));
+  }
 }
 
 void ToolCallParser::Arguments(absl::string_view text) {
-  out_->AddText(OutputEvent::Kind::kArguments, text, calls_ - 1);
   sunk_ = true;
+  if (calls_ == 1 || !only_one_) {
+    out_->AddText(OutputEvent::Kind::kArguments, text, calls_ - 1);
+  }
 }
 
 void ToolCallParser::End() { sunk_ = true; }

@@ -23,10 +23,13 @@ using CallIdMaker = std::function<std::string(bool short_id)>;
 // turn out to be no JSON, they go out as they are, up to the next marker. Not thread-safe.
 class ToolCallParser final : private CallSink {
  public:
-  ToolCallParser(ToolFormat format, ToolSchemas schemas, CallIdMaker make_id);
+  // With `only_one` the calls behind the first are left out.
+  ToolCallParser(ToolFormat format, ToolSchemas schemas, CallIdMaker make_id, bool only_one);
 
   void Push(absl::string_view text, OutputEvents& out);
   void Finish(OutputEvents& out);
+
+  bool has_calls() const { return calls_ > 0; }
 
  private:
   enum class Mode { kContent, kCall, kBrokenArguments };
@@ -47,6 +50,7 @@ class ToolCallParser final : private CallSink {
   const ToolSyntax& syntax_;
   const ToolSchemas schemas_;
   const CallIdMaker make_id_;
+  const bool only_one_;
   MarkerFinder finder_;
   OutputEvents* out_ = nullptr;  // during a call of Push or Finish
 

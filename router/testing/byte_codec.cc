@@ -83,9 +83,12 @@ std::string ByteCodec::TokenBytes(int32_t token) const {
   return IsSpecial(token) ? std::string(kSpecial[token - kBegin]) : std::string(1, static_cast<char>(token));
 }
 
-absl::StatusOr<std::vector<PromptSpan>> LineTemplate::Render(const Json& messages, const Json&,
+absl::StatusOr<std::vector<PromptSpan>> LineTemplate::Render(const Json& messages, const Json& tools,
                                                              const PromptOptions& options) const {
   std::vector<PromptSpan> spans;
+  for (const Json& tool : tools) {
+    spans.push_back({absl::StrCat("tool ", tool["function"]["name"].get<std::string>(), "<|end|>"), true});
+  }
   for (const Json& message : messages) {
     if (message["role"] == "function") {
       return absl::InvalidArgumentError("line 1: role 'function' is unknown");
@@ -101,7 +104,7 @@ absl::StatusOr<std::vector<PromptSpan>> LineTemplate::Render(const Json& message
     spans.push_back({"(thinking)", true});
   }
   if (options.add_generation_prompt) {
-    spans.push_back({"assistant: ", true});
+    spans.push_back({options.kwargs.value("open_reasoning", false) ? "assistant: <think>\n" : "assistant: ", true});
   }
   return spans;
 }

@@ -21,7 +21,8 @@ class ByteCodec final : public TextCodec {
   bool IsSpecial(int32_t token) const override { return token >= kBegin; }
 };
 
-// "role: content" lines, each ended by <|end|>; refuses the role "function".
+// "role: content" lines, each ended by <|end|>, behind a line of the tools' names; refuses the role "function".
+// open_reasoning ends the prompt with <think>.
 class LineTemplate final : public PromptTemplate {
  public:
   absl::StatusOr<std::vector<PromptSpan>> Render(const Json& messages, const Json& tools,
