@@ -37,8 +37,8 @@ router::OutputFormats FormatsOf(const ApiFlags& flags, const router::ModelPrompt
     spdlog::info("the chat template shows no known format of tool calls: calls are sure to come only with tool_choice "
                  "'required' or a named tool");
   }
-  spdlog::info("tool calls: {}, reasoning: {}", router::ToolFormatName(formats.tools),
-               router::ReasoningFormatName(formats.reasoning));
+  spdlog::info("tool calls: {}, reasoning: {}", std::string(router::ToolFormatName(formats.tools)),
+               std::string(router::ReasoningFormatName(formats.reasoning)));
   return formats;
 }
 
