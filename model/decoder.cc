@@ -161,6 +161,10 @@ void Decoder::Hidden(absl::Span<const int32_t> rows, Activations& a, const Tenso
 void Decoder::Logits(absl::Span<const int32_t> rows, Activations& a, const Tensor& logits) const {
   const Tensor hidden = a.shared.Rows(0, static_cast<int64_t>(rows.size()));
   Hidden(rows, a, hidden);
+  LmHead(hidden, logits);
+}
+
+void Decoder::LmHead(const Tensor& hidden, const Tensor& logits) const {
   backend_.Linear(hidden, *weights_.lm_head, {}, logits);
 }
 

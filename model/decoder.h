@@ -76,6 +76,9 @@ class Decoder {
   // rows.size() ≤ a.max_tokens. Overwrites a.x.
   void Hidden(absl::Span<const int32_t> rows, Activations& a, const compute::Tensor& out) const;
 
+  // logits = lm_head(hidden).  hidden [n, hidden_size] f32, final and normed; logits [n, vocab_size] f32.
+  void LmHead(const compute::Tensor& hidden, const compute::Tensor& logits) const;
+
   // logits[i, :] = lm_head(Hidden(rows)[i, :]).  logits [rows.size(), vocab_size] f32. Overwrites a.x and a.shared.
   void Logits(absl::Span<const int32_t> rows, Activations& a, const compute::Tensor& logits) const;
 
