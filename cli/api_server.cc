@@ -31,6 +31,25 @@ router::CompletionOptions CompletionOptionsOf(const ApiFlags& flags) {
   return options;
 }
 
+// What the flags say, or else the chat template. Where it shows no format of tool calls, answers that are made to be
+// calls take the most common one.
+router::OutputFormats FormatsOf(const ApiFlags& flags, const router::ModelPromptTemplate& prompt_template) {
+  router::OutputFormats formats = prompt_template.formats();
+  if (const auto reasoning = router::ReasoningFormatByName(flags.reasoning_parser)) {
+    formats.reasoning = *reasoning;
+  }
+  if (const auto tools = router::ToolFormatByName(flags.tool_call_parser)) {
+    formats.tools = *tools;
+  } else if (formats.tools == router::ToolFormat::kNone) {
+    formats.tools = router::ToolFormat::kHermes;
+    spdlog::info("the chat template shows no known format of tool calls: calls are sure to come only with tool_choice "
+                 "'required' or a named tool");
+  }
+  spdlog::info("tool calls: {}, reasoning: {}", std::string(router::ToolFormatName(formats.tools)),
+               std::string(router::ReasoningFormatName(formats.reasoning)));
+  return formats;
+}
+
 }  // namespace
 
 absl::Status CheckPortsFree(const ApiFlags& flags) {
@@ -79,6 +98,10 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(RouterRuntime& runti
   context.vocab_size = runtime.engine().vocab_size();
   context.max_model_len = runtime.engine().max_model_len();
   context.hidden_size = static_cast<int32_t>(opened.config.spec.hidden_size);
+  context.formats = FormatsOf(flags, server->text_->prompt_template());
+  context.reasoning_field = flags.reasoning_field == "both"        ? router::ReasoningField::kBoth
+                            : flags.reasoning_field == "reasoning" ? router::ReasoningField::kReasoning
+                                                                   : router::ReasoningField::kReasoningContent;
   std::vector<std::string> api_keys;
   if (!flags.api_key.empty()) {
     api_keys.push_back(flags.api_key);

@@ -9,6 +9,7 @@
 #include "router/chat_messages.h"
 #include "router/field_reader.h"
 #include "router/sampling_fields.h"
+#include "router/tool_request.h"
 
 namespace tandem::router {
 namespace {
@@ -25,27 +26,15 @@ struct Unsupported {
 };
 
 constexpr Unsupported kUnsupported[] = {
-    {"suffix", "[\"\"]"},
-    {"bad_words", "[[]]"},
-    {"tools", "[]"},
-    {"functions", "[]"},
-    {"tool_choice", "[\"none\",\"auto\"]"},
-    {"function_call", "[\"none\",\"auto\"]"},
-    {"response_format", "[{\"type\":\"text\"}]"},
-    {"structured_outputs", "[]"},
-    {"guided_json", "[]"},
-    {"guided_regex", "[]"},
-    {"guided_choice", "[]"},
-    {"guided_grammar", "[]"},
-    {"thinking_token_budget", "[]"},
-    {"use_beam_search", "[false]"},
-    {"prompt_embeds", "[]"},
+    {"suffix", "[\"\"]"},           {"bad_words", "[[]]"},    {"response_format", "[{\"type\":\"text\"}]"},
+    {"structured_outputs", "[]"},   {"guided_json", "[]"},    {"guided_regex", "[]"},
+    {"guided_choice", "[]"},        {"guided_grammar", "[]"}, {"thinking_token_budget", "[]"},
+    {"use_beam_search", "[false]"}, {"prompt_embeds", "[]"},
 };
 
 // Known to clients, without meaning here.
-constexpr const char* kIgnored[] = {"metadata",   "store",      "service_tier", "prompt_cache_key",
-                                    "verbosity",  "modalities", "session_id",   "parallel_tool_calls",
-                                    "request_id"};
+constexpr const char* kIgnored[] = {"metadata",  "store",      "service_tier", "prompt_cache_key",
+                                    "verbosity", "modalities", "session_id",   "request_id"};
 
 absl::Status UnsupportedField(absl::string_view name) {
   return WithApiCode(
@@ -145,8 +134,7 @@ absl::Status ReadEcho(FieldReader& fields, ApiRequest& request, CompletionReques
     return fields.Invalid("max_tokens", "at least 1 without 'echo'");
   }
   if (echo && shared.sampling.logprobs.has_value()) {
-    shared.sampling.prompt_logprobs =
-        std::max(*shared.sampling.logprobs, shared.sampling.prompt_logprobs.value_or(0));
+    shared.sampling.prompt_logprobs = std::max(*shared.sampling.logprobs, shared.sampling.prompt_logprobs.value_or(0));
   }
   return absl::OkStatus();
 }
@@ -189,6 +177,34 @@ absl::StatusOr<ChatPrompt> ReadChatPrompt(FieldReader& fields) {
   RETURN_IF_ERROR(fields.Bool("add_special_tokens", prompt.add_special_tokens));
   RETURN_IF_ERROR(ReadThinking(fields, options.kwargs));
   return prompt;
+}
+
+// Tools, and what becomes of the text of the answers.
+absl::Status ReadOutput(FieldReader& fields, const RequestContext& context, ChatPrompt& prompt,
+                        CompletionRequest& out) {
+  ASSIGN_OR_RETURN(ToolRequest request, ReadTools(fields));
+  auto output = std::make_shared<OutputParserOptions>();
+  RETURN_IF_ERROR(fields.Bool("include_reasoning", output->include_reasoning));
+  output->formats.reasoning = context.formats.reasoning;
+  if (request.choice != ToolChoice::kNone) {
+    if (context.formats.tools == ToolFormat::kNone) {
+      return WithApiCode(absl::UnimplementedError("'tools' need a parser for this model's tool calls: start the server "
+                                                  "with --tool-call-parser"),
+                         "unsupported_parameter", "tools");
+    }
+    if (request.choice != ToolChoice::kAuto) {
+      return UnsupportedField("tool_choice");
+    }
+    output->formats.tools = context.formats.tools;
+    output->schemas = ToolSchemas(request.tools);
+    output->parallel_tool_calls = request.parallel;
+    prompt.tools = std::move(request.tools);
+  }
+  if (context.formats.tools != ToolFormat::kNone && SyntaxOf(context.formats.tools).short_ids) {
+    ShortenToolCallIds(prompt.messages);
+  }
+  out.output = std::move(output);
+  return absl::OkStatus();
 }
 
 // A string, an array of token ids, or an array of either.
@@ -248,7 +264,10 @@ absl::StatusOr<ApiRequest> ParseChatRequest(const Json& json, const RequestConte
     return UnsupportedField("echo");
   }
   RETURN_IF_ERROR(FinishResponse(completion.sampling, request));
-  ASSIGN_OR_RETURN(completion.prompt, ReadChatPrompt(fields));
+  request.response.reasoning_field = context.reasoning_field;
+  ASSIGN_OR_RETURN(ChatPrompt prompt, ReadChatPrompt(fields));
+  RETURN_IF_ERROR(ReadOutput(fields, context, prompt, completion));
+  completion.prompt = std::move(prompt);
   request.completions.push_back(std::move(completion));
   request.ignored = fields.Unknown();
   return request;

@@ -49,7 +49,7 @@ class FakeTokenEngine final : public TokenEngine {
   struct Sequence {
     GenerationRequest request;
     TokenSink sink;
-    std::set<int32_t> begun;     // answers
+    std::set<int32_t> begun;  // answers
     std::set<int32_t> finished;
     std::set<int32_t> cancelled;
   };
