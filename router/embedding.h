@@ -3,12 +3,14 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
 #include "router/completion.h"
 
 namespace tandem::router {
@@ -18,7 +20,7 @@ struct EmbeddingRequest {
   std::vector<Prompt> inputs;  // not empty
   Pooling pooling = Pooling::kLast;
   int32_t dimensions = 0;  // only so many of the first components; 0: all
-  std::optional<int32_t> truncate_prompt_tokens;
+  std::optional<int32_t> truncate_prompt_tokens;  // only so many of an input's last tokens; -1: as many as fit
   int32_t priority = 0;  // these three: see GenerationRequest
   std::string user;
   std::string cache_salt;
@@ -49,9 +51,11 @@ class EmbeddingJob : public std::enable_shared_from_this<EmbeddingJob> {
   // Submits inputs while there is room.
   void Advance();
   absl::Status Submit(size_t index);
-  void OnEvent(size_t index, const TokenEvent& event);
+  absl::StatusOr<GenerationRequest> ToGeneration(const Prompt& input) const;
+  void OnEvent(size_t index, int32_t prompt_tokens, absl::Time submitted, const TokenEvent& event);
   // Ends the job, once.
   void Finish(const absl::Status& status);
+  void CancelInEngine();
 
   CompletionService* const service_;
   const EmbeddingRequest request_;

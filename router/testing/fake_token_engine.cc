@@ -146,6 +146,13 @@ void FakeTokenEngine::Emit(uint64_t id, absl::string_view text, int32_t choice) 
   }
 }
 
+void FakeTokenEngine::Embed(uint64_t id, std::vector<float> embedding) {
+  TokenEvent event;
+  event.finish_reason = FinishReason::kStop;
+  event.embedding = std::make_shared<const std::vector<float>>(std::move(embedding));
+  Send(id, std::move(event));
+}
+
 void FakeTokenEngine::Finish(uint64_t id, FinishReason reason, std::optional<int32_t> token, absl::Status error,
                              int32_t choice) {
   TokenEvent event = Event(id, choice, token);

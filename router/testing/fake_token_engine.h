@@ -39,6 +39,8 @@ class FakeTokenEngine final : public TokenEngine {
   // The last event of an answer, with or without a token.
   void Finish(uint64_t id, FinishReason reason, std::optional<int32_t> token = std::nullopt,
               absl::Status error = absl::OkStatus(), int32_t choice = 0);
+  // The answer to a request for an embedding.
+  void Embed(uint64_t id, std::vector<float> embedding);
   // Any event. Its time is now, unless it has one.
   void Send(uint64_t id, TokenEvent event);
 
