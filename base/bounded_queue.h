@@ -35,6 +35,21 @@ class BoundedQueue {
     return PushResult::kOk;
   }
 
+  // Blocks while the queue is full. False when it was closed; the item is lost then.
+  bool Push(T&& item) {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(
+        +[](BoundedQueue* q) ABSL_EXCLUSIVE_LOCKS_REQUIRED(q->mutex_) {
+          return q->closed_ || q->items_.size() < q->capacity_;
+        },
+        this));
+    if (closed_) {
+      return false;
+    }
+    items_.push_back(std::move(item));
+    return true;
+  }
+
   // Blocks for the oldest item; nullopt once the queue is closed and empty.
   std::optional<T> Pop() {
     absl::MutexLock lock(&mutex_);

@@ -86,6 +86,7 @@ absl::StatusOr<Measurement> MeasureBatch(router::Engine& engine, int batch, int 
     for (int i = 0; i < prompt_tokens; ++i) {
       request.prompt.push_back(static_cast<int32_t>(random() % engine.vocab_size()));
     }
+    request.cache_salt = absl::FormatTime(absl::Now());  // nothing comes from an earlier measurement
     request.sampling.temperature = 0;
     request.sampling.ignore_eos = true;
     request.sampling.max_tokens = output_tokens;
@@ -174,10 +175,10 @@ void AddBenchOffline(CLI::App& bench, CommandResult& result) {
       ->delimiter(',')
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
-  command->add_option("--prompt-tokens", flags->prompt_tokens, "Length of each prompt")
+  command->add_option("--prompt-tokens,--input-len", flags->prompt_tokens, "Length of each prompt")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
-  command->add_option("--output-tokens", flags->output_tokens, "Length of each answer")
+  command->add_option("--output-tokens,--output-len", flags->output_tokens, "Length of each answer")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   command->add_flag("--json", flags->json, "One JSON object");

@@ -41,6 +41,11 @@ void AddEngineFlags(CLI::App& app, EngineFlags& flags) {
   add("--max-queue", flags.max_queue, "Requests waiting; beyond it clients get 429")->check(CLI::Range(0, 1 << 24));
   add("--kv-cache-memory", flags.kv_cache_memory, "Bytes of KV cache, e.g. 4GiB; 0: from free memory")
       ->transform(CLI::AsSizeValue(false));
+  add("--micro-batches", flags.micro_batches, "Micro-batches of a step, which overlap with the workers; 0: chosen by cost")
+      ->check(CLI::Range(0, 8));
+  app.add_flag("--prefix-caching,!--no-prefix-caching", flags.prefix_caching,
+               "Keep KV blocks of finished requests for prompts that begin alike (the default)")
+      ->group("Engine");
   add("--dispatch-timeout", flags.dispatch_timeout_seconds, "Seconds to wait for an expert worker's answer")
       ->check(CLI::Range(1, 3600));
 }

@@ -26,6 +26,8 @@ struct EngineFlags {
   int64_t max_batch_tokens = 512;
   int max_sequences = 64;
   int max_queue = 1024;
+  bool prefix_caching = true;
+  int micro_batches = 0;  // 0: chosen for each step
   uint64_t kv_cache_memory = 0;  // bytes; 0: chosen from the memory that is free
   int dispatch_timeout_seconds = 30;
 };

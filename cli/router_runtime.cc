@@ -106,6 +106,9 @@ absl::Status RouterRuntime::StartEngine(const EngineFlags& flags, int64_t max_mo
   options.max_sequences = flags.max_sequences;
   options.max_queue = flags.max_queue;
   options.max_model_len = max_model_len;
+  options.prefix_caching = flags.prefix_caching;
+  // Experts inside this process leave nothing to overlap with.
+  options.micro_batches = inline_experts_ != nullptr ? 1 : flags.micro_batches;
   options.dispatch_timeout = absl::Seconds(flags.dispatch_timeout_seconds);
   options.eos_token_ids = model.config.generation.eos_token_ids;
   const int64_t block_bytes =

@@ -90,6 +90,12 @@ struct KvCacheLayer {
   Tensor values;  // [num_blocks, block_size, num_kv_heads, value_dim]  same dtype
 };
 
+// One block of a KV cache to be copied over another.
+struct BlockCopy {
+  int32_t from = 0;
+  int32_t to = 0;
+};
+
 // Rotary embedding over the first or last `rotary_dim` elements of a head.
 struct RopeArgs {
   Tensor cos_sin;            // [max_position, rotary_dim] f32: rotary_dim / 2 cosines, then as many sines
@@ -206,6 +212,10 @@ class Backend {
   // q [n, num_heads, key_dim] f32, out [n, num_heads, value_dim] f32. Query head h reads KV head h / (num_heads / num_kv_heads).
   virtual void PagedAttention(const AttentionArgs& args, const Tensor& q, const BatchLayout& batch,
                               const KvCacheLayer& cache, const Tensor& out) = 0;
+
+  // Copies whole blocks, keys and values, inside one layer's cache (copy-on-write). Blocks are within the cache; no
+  // target is named twice or is also a source.
+  virtual void CopyBlocks(const KvCacheLayer& cache, absl::Span<const BlockCopy> copies) = 0;
 
   // x [n, hidden_size] f32, w [num_experts, hidden_size]; topk_ids [n, top_k] i32, topk_weights [n, top_k] f32.
   // kAlways: every row goes to experts 0 … top_k-1 with weight 1 (dense models); w is not read and may be null.

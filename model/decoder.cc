@@ -69,6 +69,12 @@ absl::StatusOr<KvCache> Decoder::AllocateKvCache(int64_t num_blocks, int block_s
   return cache;
 }
 
+void Decoder::CopyBlocks(const KvCache& cache, absl::Span<const compute::BlockCopy> copies) const {
+  for (const compute::KvCacheLayer& layer : cache.layers) {
+    backend_.CopyBlocks(layer, copies);
+  }
+}
+
 void Decoder::Embed(absl::Span<const int32_t> ids, Activations& a) const {
   a.num_tokens = static_cast<int64_t>(ids.size());
   TANDEM_CHECK(a.num_tokens <= a.max_tokens);
@@ -150,13 +156,20 @@ void Decoder::Combine(int layer, Activations& a) const {
                    shared ? a.shared.Rows(0, n) : Tensor(), a.h.Rows(0, n));
 }
 
-void Decoder::Logits(absl::Span<const int32_t> rows, Activations& a, const Tensor& logits) const {
-  const int64_t n = static_cast<int64_t>(rows.size());
-  const Tensor chosen = a.x.Rows(0, n);
-  const Tensor normed = a.shared.Rows(0, n);
+void Decoder::Hidden(absl::Span<const int32_t> rows, Activations& a, const Tensor& out) const {
+  const Tensor chosen = a.x.Rows(0, static_cast<int64_t>(rows.size()));
   backend_.GatherRows(a.h.Rows(0, a.num_tokens), rows, chosen);
-  backend_.RmsNorm(chosen, weights_.norm, spec_.rms_norm_eps, normed);
-  backend_.Linear(normed, *weights_.lm_head, {}, logits);
+  backend_.RmsNorm(chosen, weights_.norm, spec_.rms_norm_eps, out);
+}
+
+void Decoder::Logits(absl::Span<const int32_t> rows, Activations& a, const Tensor& logits) const {
+  const Tensor hidden = a.shared.Rows(0, static_cast<int64_t>(rows.size()));
+  Hidden(rows, a, hidden);
+  LmHead(hidden, logits);
+}
+
+void Decoder::LmHead(const Tensor& hidden, const Tensor& logits) const {
+  backend_.Linear(hidden, *weights_.lm_head, {}, logits);
 }
 
 }  // namespace tandem::model

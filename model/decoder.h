@@ -56,6 +56,8 @@ class Decoder {
   absl::StatusOr<Activations> AllocateActivations(int64_t max_tokens) const;
   absl::StatusOr<KvCache> AllocateKvCache(int64_t num_blocks, int block_size) const;
   static int64_t KvBytesPerToken(const ModelSpec& spec, compute::DType dtype);
+  // Backend::CopyBlocks in every layer.
+  void CopyBlocks(const KvCache& cache, absl::Span<const compute::BlockCopy> copies) const;
 
   // h = embedding[ids]; sets a.num_tokens. ids are within the vocabulary.
   void Embed(absl::Span<const int32_t> ids, Activations& a) const;
@@ -70,7 +72,14 @@ class Decoder {
   void SharedExpert(int layer, Activations& a) const;
   void Combine(int layer, Activations& a) const;
 
-  // logits[i, :] = lm_head(norm(h[rows[i], :])).  logits [rows.size(), vocab_size] f32. Overwrites a.x and a.shared.
+  // out[i, :] = norm(h[rows[i], :]), the final hidden states that lm_head sees.  out [rows.size(), hidden_size] f32,
+  // rows.size() ≤ a.max_tokens. Overwrites a.x.
+  void Hidden(absl::Span<const int32_t> rows, Activations& a, const compute::Tensor& out) const;
+
+  // logits = lm_head(hidden).  hidden [n, hidden_size] f32, final and normed; logits [n, vocab_size] f32.
+  void LmHead(const compute::Tensor& hidden, const compute::Tensor& logits) const;
+
+  // logits[i, :] = lm_head(Hidden(rows)[i, :]).  logits [rows.size(), vocab_size] f32. Overwrites a.x and a.shared.
   void Logits(absl::Span<const int32_t> rows, Activations& a, const compute::Tensor& logits) const;
 
   const ModelSpec& spec() const { return spec_; }

@@ -1,52 +1,45 @@
 #include "router/engine.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "absl/random/random.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/thread_name.h"
-#include "router/sampler.h"
 
 namespace tandem::router {
-
-using compute::DType;
-using compute::SequenceRows;
-using scheduler::StepItem;
 
 Engine::Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions options)
     : decoder_(decoder),
       workers_(workers),
       options_(std::move(options)),
       counters_(decoder.spec().num_layers(), decoder.spec().gate.num_experts),
-      blocks_(options_.num_kv_blocks, options_.kv_block_size),
-      dispatcher_(decoder, workers, counters_, options_.dispatch_timeout) {}
+      blocks_(options_.num_kv_blocks, options_.kv_block_size, options_.prefix_caching),
+      runner_(decoder, workers, counters_,
+              {.max_batch_tokens = options_.max_batch_tokens,
+               .max_sequences = options_.max_sequences,
+               .num_kv_blocks = options_.num_kv_blocks,
+               .kv_block_size = options_.kv_block_size,
+               .dispatch_timeout = options_.dispatch_timeout}),
+      masks_(static_cast<size_t>(options_.max_sequences)),
+      cutter_(runner_.shape()) {}
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const model::Decoder& decoder, WorkerPool& workers,
                                                        EngineOptions options) {
   std::unique_ptr<Engine> engine(new Engine(decoder, workers, std::move(options)));
-  RETURN_IF_ERROR(engine->Allocate());
+  if (engine->blocks_.BlocksFor(engine->options_.max_model_len) > engine->options_.num_kv_blocks) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("the KV cache holds ", engine->options_.num_kv_blocks * engine->options_.kv_block_size,
+                     " tokens, less than max-model-len ", engine->options_.max_model_len,
+                     ": raise --kv-cache-memory or lower --max-model-len"));
+  }
+  RETURN_IF_ERROR(engine->runner_.Allocate());
   engine->thread_ = std::thread([e = engine.get()] {
     SetThreadName("engine");
     e->Run();
   });
   return engine;
-}
-
-absl::Status Engine::Allocate() {
-  if (blocks_.BlocksFor(options_.max_model_len) > options_.num_kv_blocks) {
-    return absl::ResourceExhaustedError(absl::StrCat(
-        "the KV cache holds ", options_.num_kv_blocks * options_.kv_block_size, " tokens, less than max-model-len ",
-        options_.max_model_len, ": raise --kv-cache-memory or lower --max-model-len"));
-  }
-  ASSIGN_OR_RETURN(cache_, decoder_.AllocateKvCache(options_.num_kv_blocks, options_.kv_block_size));
-  ASSIGN_OR_RETURN(activations_,
-                   decoder_.AllocateActivations(std::max<int64_t>(options_.max_batch_tokens, options_.max_sequences)));
-  ASSIGN_OR_RETURN(logits_,
-                   decoder_.backend().Allocate(DType::kF32, {options_.max_sequences, decoder_.spec().vocab_size}));
-  return absl::OkStatus();
 }
 
 Engine::~Engine() {
@@ -59,7 +52,7 @@ Engine::~Engine() {
   }
 }
 
-absl::StatusOr<uint64_t> Engine::Submit(GenerationRequest request, TokenSink sink) {
+absl::Status Engine::CheckRequest(const GenerationRequest& request) const {
   const int64_t prompt_tokens = static_cast<int64_t>(request.prompt.size());
   if (prompt_tokens == 0) {
     return absl::InvalidArgumentError("the prompt is empty");
@@ -74,38 +67,50 @@ absl::StatusOr<uint64_t> Engine::Submit(GenerationRequest request, TokenSink sin
           absl::StrCat("token id ", token, " is outside the vocabulary of ", decoder_.spec().vocab_size));
     }
   }
-  if (request.sampling.max_tokens <= 0) {
-    return absl::InvalidArgumentError("max_tokens must be positive");
+  if (request.pooling == Pooling::kNone && (request.sampling.max_tokens <= 0 || request.sampling.n <= 0)) {
+    return absl::InvalidArgumentError("max_tokens and n must be positive");
   }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<uint64_t> Engine::Submit(GenerationRequest request, TokenSink sink) {
+  RETURN_IF_ERROR(CheckRequest(request));
   RETURN_IF_ERROR(workers_.Health());
+  auto state = std::make_shared<RequestState>();
   auto sequence = std::make_unique<Sequence>();
   sequence->tokens = std::move(request.prompt);
-  sequence->prompt_tokens = prompt_tokens;
-  sequence->max_tokens =
-      std::min<int64_t>(request.sampling.max_tokens, options_.max_model_len - prompt_tokens);
-  sequence->seed = request.sampling.seed.has_value() ? *request.sampling.seed : absl::Uniform<uint64_t>(absl::BitGen());
-  sequence->sampling = std::move(request.sampling);
-  sequence->sink = std::move(sink);
+  sequence->forked = request.sampling.n == 1 || request.pooling != Pooling::kNone;
+  state->prompt_tokens = static_cast<int64_t>(sequence->tokens.size());
+  state->max_tokens =
+      std::min<int64_t>(request.sampling.max_tokens, options_.max_model_len - state->prompt_tokens);
+  state->seed = request.sampling.seed.has_value() ? *request.sampling.seed : absl::Uniform<uint64_t>(absl::BitGen());
+  state->request = std::move(request);
+  state->sink = std::make_shared<const TokenSink>(std::move(sink));
+  state->submitted = absl::Now();
+  sequence->request = state;
+
   absl::MutexLock lock(&mutex_);
   if (draining_ || stopping_) {
     return absl::UnavailableError("the server is shutting down");
   }
-  if (num_waiting_ >= options_.max_queue) {
-    return absl::ResourceExhaustedError(absl::StrCat("the queue is full (", num_waiting_, " requests are waiting)"));
+  const int waiting = stats_.waiting + static_cast<int>(inbox_.arrived.size());
+  if (waiting >= options_.max_queue) {
+    return absl::ResourceExhaustedError(absl::StrCat("the queue is full (", waiting, " requests are waiting)"));
   }
-  const uint64_t id = next_id_++;
-  sequence->id = id;
-  ++num_waiting_;
-  inbox_.push_back(std::move(sequence));
-  return id;
+  state->id = next_id_++;
+  inbox_.arrived.push_back(std::move(sequence));
+  return state->id;
 }
 
 void Engine::Cancel(uint64_t id) {
   absl::MutexLock lock(&mutex_);
-  cancelled_.insert(id);
+  inbox_.cancelled.push_back({id, std::nullopt});
 }
 
-void Engine::CancelChoice(uint64_t id, int32_t) { Cancel(id); }
+void Engine::CancelChoice(uint64_t id, int32_t choice) {
+  absl::MutexLock lock(&mutex_);
+  inbox_.cancelled.push_back({id, choice});
+}
 
 absl::Status Engine::Health() const {
   {
@@ -120,20 +125,14 @@ absl::Status Engine::Health() const {
 bool Engine::Drain(absl::Time deadline) {
   absl::MutexLock lock(&mutex_);
   draining_ = true;
-  const auto idle = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return num_waiting_ == 0 && num_running_ == 0; };
-  return mutex_.AwaitWithDeadline(absl::Condition(&idle), deadline);
+  const auto idle = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return idle_ && inbox_.arrived.empty(); };
+  return mutex_.AwaitWithDeadline(absl::Condition(&idle), deadline) && output_.AwaitDelivery(deadline);
 }
 
 EngineStats Engine::Stats() const {
-  EngineStats stats;
-  stats.kv_blocks = options_.num_kv_blocks;
-  stats.kv_blocks_used = blocks_used_.load(std::memory_order_relaxed);
-  stats.steps = steps_.load(std::memory_order_relaxed);
-  stats.prompt_tokens = prompt_tokens_.load(std::memory_order_relaxed);
-  stats.generated_tokens = generated_tokens_.load(std::memory_order_relaxed);
   absl::MutexLock lock(&mutex_);
-  stats.running = num_running_;
-  stats.waiting = num_waiting_;
+  EngineStats stats = stats_;
+  stats.waiting += static_cast<int>(inbox_.arrived.size());
   return stats;
 }
 
@@ -144,210 +143,141 @@ void Engine::SetLogitsObserver(LogitsObserver observer) {
 
 void Engine::Run() {
   while (TakeInbox()) {
+    const absl::Time start = now_;
+    EndOverdue();
     Admit();
     if (!running_.empty()) {
-      Step();
+      RunStep();
     }
     RetireFinished();
+    output_.Emit(std::exchange(events_, {}));
+    PublishStats(start);
   }
-  for (SequencePtr& sequence : waiting_) {
-    Finish(*sequence, {.finish_reason = FinishReason::kCancelled});
-  }
-  for (SequencePtr& sequence : running_) {
-    Finish(*sequence, {.finish_reason = FinishReason::kCancelled});
-  }
+  const auto cancel = [this](Sequence& sequence) { Finish(sequence, {.finish_reason = FinishReason::kCancelled}); };
+  for (auto& [id, sequence] : waiting_) cancel(*sequence);
+  for (SequencePtr& sequence : preempted_) cancel(*sequence);
+  for (SequencePtr& sequence : running_) cancel(*sequence);
+  output_.Emit(std::exchange(events_, {}));
 }
 
 bool Engine::TakeInbox() {
-  absl::flat_hash_set<uint64_t> cancelled;
+  Inbox inbox;
   bool stopping = false;
   {
     absl::MutexLock lock(&mutex_);
     const auto has_work = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-      return stopping_ || !inbox_.empty() || !running_.empty() || !waiting_.empty();
+      return stopping_ || !inbox_.arrived.empty() || !inbox_.cancelled.empty() || !idle_;
     };
     mutex_.Await(absl::Condition(&has_work));
-    for (SequencePtr& sequence : inbox_) {
-      waiting_.push_back(std::move(sequence));
-    }
-    inbox_.clear();
-    cancelled.swap(cancelled_);
+    now_ = absl::Now();
+    inbox = std::exchange(inbox_, {});
     stopping = stopping_;
+    idle_ = idle_ && inbox.arrived.empty();
+    stats_.waiting += static_cast<int>(inbox.arrived.size());
+    step_observer_ = observer_;
   }
-  if (!cancelled.empty()) {
-    const auto cancel = [&](SequencePtr& sequence) {
-      if (sequence->sink && cancelled.contains(sequence->id)) {
-        Finish(*sequence, {.finish_reason = FinishReason::kCancelled});
-      }
-    };
-    std::for_each(waiting_.begin(), waiting_.end(), cancel);
-    std::for_each(running_.begin(), running_.end(), cancel);
-    RetireFinished();
+  for (SequencePtr& sequence : inbox.arrived) {
+    const RequestState& request = *sequence->request;
+    queue_.Push(request.id, request.request.priority, request.request.user);
+    waiting_[request.id] = std::move(sequence);
   }
+  for (const Cancellation& cancellation : inbox.cancelled) {
+    CancelWaitingOrRunning(cancellation);
+  }
+  RetireFinished();
   return !stopping;
 }
 
-void Engine::Admit() {
-  while (!waiting_.empty() && static_cast<int>(running_.size()) < options_.max_sequences) {
-    Sequence& next = *waiting_.front();
-    auto blocks = blocks_.Allocate(next.prompt_tokens + next.max_tokens);
-    if (!blocks.has_value()) {
-      break;
+void Engine::CancelWaitingOrRunning(const Cancellation& cancellation) {
+  const auto cancel = [&](Sequence& sequence) {
+    RequestState& request = *sequence.request;
+    if (request.id != cancellation.id || sequence.finished) {
+      return;
     }
-    next.blocks = *std::move(blocks);
-    running_.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
-  }
-  blocks_used_.store(blocks_.num_blocks() - blocks_.num_free(), std::memory_order_relaxed);
-  absl::MutexLock lock(&mutex_);
-  num_running_ = static_cast<int>(running_.size());
-  num_waiting_ = static_cast<int>(waiting_.size() + inbox_.size());
-}
-
-void Engine::Step() {
-  std::vector<scheduler::SequenceView> views;
-  for (const SequencePtr& sequence : running_) {
-    views.push_back({.pending_tokens = sequence->pending(), .decoding = sequence->generated() > 0});
-  }
-  const std::vector<StepItem> plan = scheduler::PlanStep(views, {.max_batch_tokens = options_.max_batch_tokens});
-  std::vector<float> logits;
-  const absl::Status status = Forward(plan, logits);
-  steps_.fetch_add(1, std::memory_order_relaxed);
-  if (!status.ok()) {
-    spdlog::warn("a step with {} sequences failed: {}", plan.size(), status.ToString());
-    for (const StepItem& item : plan) {
-      Finish(*running_[item.sequence], {.finish_reason = FinishReason::kError, .error = status});
-    }
-    return;
-  }
-  const int64_t vocab_size = decoder_.spec().vocab_size;
-  int64_t row = 0;
-  for (const StepItem& item : plan) {
-    Sequence& sequence = *running_[item.sequence];
-    sequence.cached += item.num_tokens;
-    if (sequence.generated() == 0) {
-      prompt_tokens_.fetch_add(item.num_tokens, std::memory_order_relaxed);
-    }
-    if (sequence.pending() == 0) {
-      Sample(sequence, absl::MakeSpan(logits).subspan(row * vocab_size, vocab_size));
-      ++row;
-    }
-  }
-}
-
-absl::Status Engine::Forward(const std::vector<StepItem>& plan, std::vector<float>& logits) {
-  std::vector<int32_t> ids;
-  std::vector<SequenceRows> rows;
-  std::vector<int32_t> sampled_rows;
-  for (const StepItem& item : plan) {
-    const Sequence& sequence = *running_[item.sequence];
-    rows.push_back({.first_row = static_cast<int32_t>(ids.size()),
-                    .num_rows = static_cast<int32_t>(item.num_tokens),
-                    .position = static_cast<int32_t>(sequence.cached),
-                    .block_table = sequence.blocks});
-    const auto begin = sequence.tokens.begin() + sequence.cached;
-    ids.insert(ids.end(), begin, begin + item.num_tokens);
-    if (item.num_tokens == sequence.pending()) {
-      sampled_rows.push_back(static_cast<int32_t>(ids.size()) - 1);
-    }
-  }
-  compute::Backend& backend = decoder_.backend();
-  const std::unique_ptr<compute::BatchLayout> batch = backend.PrepareBatch(rows, options_.kv_block_size);
-  decoder_.Embed(ids, activations_);
-  for (int layer = 0; layer < decoder_.spec().num_layers(); ++layer) {
-    RETURN_IF_ERROR(RunLayer(layer, *batch));
-  }
-  if (!sampled_rows.empty()) {
-    const compute::Tensor out = logits_.Rows(0, static_cast<int64_t>(sampled_rows.size()));
-    logits.resize(out.num_elements());
-    decoder_.Logits(sampled_rows, activations_, out);
-    backend.Download(out, compute::WritableBytesOf(absl::MakeSpan(logits)));
-  }
-  return backend.Record()->Wait();
-}
-
-absl::Status Engine::RunLayer(int layer, const compute::BatchLayout& batch) {
-  decoder_.Attend(layer, batch, cache_, activations_);
-  if (!decoder_.spec().layers[layer].experts) {
-    decoder_.DenseMlp(layer, activations_);
-    return absl::OkStatus();
-  }
-  decoder_.Route(layer, activations_);
-  ASSIGN_OR_RETURN(ExpertFlight flight, dispatcher_.Start(layer, activations_));
-  decoder_.SharedExpert(layer, activations_);
-  RETURN_IF_ERROR(dispatcher_.Finish(std::move(flight), activations_));
-  decoder_.Combine(layer, activations_);
-  return absl::OkStatus();
-}
-
-bool Engine::IsStop(const Sequence& sequence, int32_t token) const {
-  const auto contains = [token](const std::vector<int32_t>& ids) {
-    return std::find(ids.begin(), ids.end(), token) != ids.end();
-  };
-  return contains(sequence.sampling.stop_token_ids) ||
-         (!sequence.sampling.ignore_eos && contains(options_.eos_token_ids));
-}
-
-void Engine::Sample(Sequence& sequence, absl::Span<float> logits) {
-  if (!sequence.sink) {
-    return;
-  }
-  const int64_t position = static_cast<int64_t>(sequence.tokens.size());
-  {
-    absl::MutexLock lock(&mutex_);
-    if (observer_) {
-      observer_(sequence.id, position, logits);
-    }
-  }
-  if (sequence.generated() < sequence.sampling.min_tokens) {
-    for (const int32_t token : options_.eos_token_ids) {
-      logits[token] = -std::numeric_limits<float>::infinity();
-    }
-    for (const int32_t token : sequence.sampling.stop_token_ids) {
-      if (token >= 0 && token < static_cast<int32_t>(logits.size())) {
-        logits[token] = -std::numeric_limits<float>::infinity();
+    if (cancellation.choice.has_value() && !sequence.forked) {
+      request.cancelled_choices.insert(*cancellation.choice);
+      if (static_cast<int32_t>(request.cancelled_choices.size()) < request.request.sampling.n) {
+        return;
       }
+    } else if (cancellation.choice.value_or(sequence.choice) != sequence.choice) {
+      return;
     }
+    Finish(sequence, {.finish_reason = FinishReason::kCancelled});
+  };
+  if (const auto waiting = waiting_.find(cancellation.id); waiting != waiting_.end()) {
+    cancel(*waiting->second);
   }
-  const int32_t token = SampleToken(logits, sequence.sampling, sequence.seed, static_cast<uint64_t>(position));
-  sequence.tokens.push_back(token);
-  generated_tokens_.fetch_add(1, std::memory_order_relaxed);
-  TokenEvent event{.token = token};
-  if (IsStop(sequence, token)) {
-    event.finish_reason = FinishReason::kStop;
-  } else if (sequence.generated() >= sequence.max_tokens) {
-    event.finish_reason = FinishReason::kLength;
-  }
-  if (event.finish_reason == FinishReason::kNone) {
-    sequence.sink(event);
-  } else {
-    Finish(sequence, event);
-  }
+  for (SequencePtr& sequence : preempted_) cancel(*sequence);
+  for (SequencePtr& sequence : running_) cancel(*sequence);
 }
 
-void Engine::Finish(Sequence& sequence, const TokenEvent& event) {
-  if (sequence.sink) {
-    const TokenSink sink = std::exchange(sequence.sink, nullptr);
-    sink(event);
+void Engine::EndOverdue() {
+  const auto end = [&](Sequence& sequence) {
+    if (sequence.request->request.deadline <= now_ && !sequence.finished) {
+      Finish(sequence, {.finish_reason = FinishReason::kError,
+                        .error = absl::DeadlineExceededError("the request took longer than this server allows")});
+    }
+  };
+  for (auto& [id, sequence] : waiting_) end(*sequence);
+  for (SequencePtr& sequence : preempted_) end(*sequence);
+  for (SequencePtr& sequence : running_) end(*sequence);
+  RetireFinished();
+}
+
+void Engine::Emit(Sequence& sequence, TokenEvent event) {
+  RequestState& request = *sequence.request;
+  event.time = now_;
+  if (!std::exchange(sequence.reported, true)) {
+    auto first = std::make_shared<FirstEventInfo>();
+    first->cached_tokens = request.cached_tokens;
+    first->queue_time = request.queue_time;
+    if (event.choice == 0) {
+      first->prompt_logprobs = request.prompt_logprobs;
+    }
+    event.first = std::move(first);
+  }
+  events_.push_back({request.sink, std::move(event)});
+}
+
+void Engine::Finish(Sequence& sequence, TokenEvent event) {
+  if (std::exchange(sequence.finished, true)) {
+    return;
+  }
+  const int32_t answers = sequence.forked ? 1 : sequence.request->request.sampling.n;
+  for (int32_t i = 0; i < answers; ++i) {
+    event.choice = sequence.choice + i;
+    sequence.reported = sequence.reported && sequence.forked;
+    Emit(sequence, event);
   }
 }
 
 void Engine::RetireFinished() {
-  const auto finished = [this](const SequencePtr& sequence) {
-    if (sequence->sink) {
-      return false;
+  const auto retire = [this](SequencePtr& sequence) {
+    if (sequence->finished) {
+      blocks_.Release(sequence->table);
     }
-    blocks_.Free(sequence->blocks);
-    return true;
+    return sequence->finished;
   };
-  const size_t removed = std::erase_if(running_, finished) + std::erase_if(waiting_, finished);
-  if (removed == 0) {
-    return;
-  }
-  blocks_used_.store(blocks_.num_blocks() - blocks_.num_free(), std::memory_order_relaxed);
+  std::erase_if(running_, retire);
+  std::erase_if(preempted_, retire);
+  absl::erase_if(waiting_, [this](const auto& entry) {
+    if (entry.second->finished) {
+      queue_.Remove(entry.first);
+    }
+    return entry.second->finished;
+  });
+}
+
+void Engine::PublishStats(absl::Time iteration_start) {
+  const int waiting = static_cast<int>(waiting_.size() + preempted_.size());
   absl::MutexLock lock(&mutex_);
-  num_running_ = static_cast<int>(running_.size());
-  num_waiting_ = static_cast<int>(waiting_.size() + inbox_.size());
+  stats_.busy_seconds += absl::ToDoubleSeconds(absl::Now() - iteration_start);
+  stats_.running = static_cast<int>(running_.size());
+  stats_.waiting = waiting;
+  stats_.kv_blocks = blocks_.num_blocks();
+  stats_.kv_blocks_used = blocks_.num_blocks() - blocks_.num_available();
+  stats_.kv_blocks_cached = blocks_.num_cached();
+  idle_ = running_.empty() && waiting == 0;
 }
 
 }  // namespace tandem::router

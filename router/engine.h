@@ -1,14 +1,15 @@
-// The engine: queues requests, forms steps, runs the forward pass and samples.
+// The engine: queues requests, forms steps, runs them through the model, and chooses tokens (continuous batching:
+// Orca, Yu et al., OSDI 2022; paged KV cache: vLLM, Kwon et al., SOSP 2023).
 //
 // One thread ("engine") owns all model state: sequences, KV blocks, the backend's call order. Submit and Cancel only
-// touch the inbox. A step is formed by scheduler::PlanStep: decoding sequences first, prompts in chunks beside them.
-// A sequence gets KV blocks for its prompt and its max_tokens when it is admitted, so a running sequence never waits
-// for memory; requests wait in arrival order until there is room.
+// touch the inbox; tokens leave through TokenOutput. What runs next is decided in scheduler/: who is admitted
+// (FairQueue), what each step computes and who gives way when KV blocks run out (PlanStep). A preempted sequence loses
+// its blocks and computes them again later, as far as the prefix cache has not kept them; by the invariance contract
+// that changes no token.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -16,14 +17,18 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_set.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "model/decoder.h"
 #include "router/block_manager.h"
-#include "router/expert_dispatcher.h"
+#include "router/model_runner.h"
+#include "router/sequence.h"
+#include "router/token_chooser.h"
 #include "router/token_engine.h"
+#include "router/token_output.h"
 #include "scheduler/batcher.h"
+#include "scheduler/fair_queue.h"
+#include "scheduler/micro_batch_chooser.h"
 
 namespace tandem::router {
 
@@ -34,19 +39,36 @@ struct EngineOptions {
   int64_t max_model_len = 0;       // tokens of one sequence, prompt and answer
   int64_t num_kv_blocks = 0;
   int kv_block_size = compute::kAttentionTile;
+  bool prefix_caching = true;
+  int micro_batches = 0;  // of each step, 1 … 8; 0: chosen for each step (scheduler/micro_batch_chooser.h)
   absl::Duration dispatch_timeout = absl::Seconds(30);
   std::vector<int32_t> eos_token_ids;
 };
 
-// A snapshot for metrics.
+// A snapshot for metrics. Counters count from the start.
 struct EngineStats {
   int running = 0;
   int waiting = 0;
-  int64_t kv_blocks_used = 0;
+  int64_t kv_blocks_used = 0;    // by running sequences
+  int64_t kv_blocks_cached = 0;  // in the prefix cache, used or not
   int64_t kv_blocks = 0;
   uint64_t steps = 0;
-  uint64_t prompt_tokens = 0;
-  uint64_t generated_tokens = 0;
+  uint64_t step_tokens = 0;
+  uint64_t preemptions = 0;
+  uint64_t prefix_queried_tokens = 0;
+  uint64_t prefix_hit_tokens = 0;
+  uint64_t micro_batches = 0;
+  // Where the engine's time goes while there is work. The rest of busy_seconds is planning and handing over.
+  double busy_seconds = 0;
+  double router_seconds = 0;       // embedding, attention, gate, dispatch, combine
+  double shared_seconds = 0;       // shared experts
+  double expert_wait_seconds = 0;  // nothing to do while workers computed
+  double wire_wait_seconds = 0;    // nothing to do while everything was on the wire: exposed communication
+  double logits_seconds = 0;       // last norm and lm_head
+  double sample_seconds = 0;       // choosing tokens
+  double wire_seconds = 0;         // all communication, hidden or not
+  uint64_t dispatch_bytes = 0;
+  uint64_t combine_bytes = 0;
 };
 
 class Engine : public TokenEngine {
@@ -70,67 +92,91 @@ class Engine : public TokenEngine {
   const ExpertCounters& expert_counters() const { return counters_; }
 
   // Called on the engine's thread with every row of logits that is sampled from: for tests and debugging.
-  using LogitsObserver = std::function<void(uint64_t id, int64_t position, absl::Span<const float> logits)>;
+  using LogitsObserver =
+      std::function<void(uint64_t id, int32_t choice, int64_t position, absl::Span<const float> logits)>;
   void SetLogitsObserver(LogitsObserver observer);
 
  private:
-  // A request and its progress. `tokens` is prompt and answer; the first `cached` of them are in the KV cache.
-  struct Sequence {
+  struct Cancellation {
     uint64_t id = 0;
-    std::vector<int32_t> tokens;
-    int64_t prompt_tokens = 0;
-    int64_t max_tokens = 0;  // of the answer
-    uint64_t seed = 0;
-    SamplingParams sampling;
-    TokenSink sink;
-    int64_t cached = 0;
-    std::vector<int32_t> blocks;
-
-    int64_t pending() const { return static_cast<int64_t>(tokens.size()) - cached; }
-    int64_t generated() const { return static_cast<int64_t>(tokens.size()) - prompt_tokens; }
+    std::optional<int32_t> choice;  // absent: all
   };
-  using SequencePtr = std::unique_ptr<Sequence>;
+  struct Inbox {
+    std::vector<SequencePtr> arrived;
+    std::vector<Cancellation> cancelled;
+  };
+  struct Step;
 
   Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions options);
-  absl::Status Allocate();
+  absl::Status CheckRequest(const GenerationRequest& request) const;
 
   void Run();
-  // Moves new requests and cancellations in; false when the engine is to stop.
+  // Waits for work and takes what came in; false when the engine is to stop.
   bool TakeInbox();
+  void CancelWaitingOrRunning(const Cancellation& cancellation);
+  void EndOverdue();
+
+  // Admission (engine_admission.cc).
   void Admit();
-  void Step();
-  absl::Status Forward(const std::vector<scheduler::StepItem>& plan, std::vector<float>& logits);
-  absl::Status RunLayer(int layer, const compute::BatchLayout& batch);
-  void Sample(Sequence& sequence, absl::Span<float> logits);
+  Sequence* NextToAdmit();
+  bool TryAdmit();
+  void Join(SequencePtr sequence);  // adds to running_, by precedence
+  void StartSequence(Sequence& sequence);
+  void Preempt(size_t index);
+
+  // One step (engine_step.cc).
+  void RunStep();
+  std::vector<scheduler::StepItem> Plan();
+  Step Prepare(const std::vector<scheduler::StepItem>& plan);
+  static void AddWanted(Sequence& sequence, int64_t position, RowRef row, Step& step);
+  int ChooseMicroBatches(const Step& step);
+  void Learn(const Step& step);
+  void Account(const Step& step, absl::Duration forward, absl::Duration sampling);
+  absl::Status Execute(Step& step);
+  void OnLogits(Sequence& sequence, int64_t position, absl::Span<float> row);
+  void OnHidden(Sequence& sequence, int64_t position, absl::Span<const float> row);
+  void SampleAnswers(Sequence& sequence, absl::Span<float> row);
+  void Fork(const Sequence& parent, int32_t choice, TokenChooser::Choice chosen);
+  void Append(Sequence& sequence, TokenChooser::Choice chosen);
+  void FinishPooling(Sequence& sequence);
   bool IsStop(const Sequence& sequence, int32_t token) const;
-  void Finish(Sequence& sequence, const TokenEvent& event);
+
+  // Events and ends. Finishing reports to every answer that the sequence stands for.
+  void Emit(Sequence& sequence, TokenEvent event);
+  void Finish(Sequence& sequence, TokenEvent event);
   void RetireFinished();
+  void PublishStats(absl::Time iteration_start);
+
+  scheduler::SequenceView ViewOf(const Sequence& sequence) const;
+  std::vector<scheduler::SequenceView> RunningViews() const;
+  scheduler::BatchLimits Limits() const;
 
   const model::Decoder& decoder_;
   WorkerPool& workers_;
   const EngineOptions options_;
   ExpertCounters counters_;
+  TokenOutput output_;
 
   // Engine thread only.
   BlockManager blocks_;
-  ExpertDispatcher dispatcher_;
-  model::KvCache cache_;
-  model::Activations activations_;
-  compute::Tensor logits_;  // [max_sequences, vocab_size] f32
-  std::deque<SequencePtr> waiting_;
-  std::vector<SequencePtr> running_;
-
-  std::atomic<uint64_t> steps_ = 0;
-  std::atomic<uint64_t> prompt_tokens_ = 0;
-  std::atomic<uint64_t> generated_tokens_ = 0;
-  std::atomic<int64_t> blocks_used_ = 0;
+  ModelRunner runner_;
+  TokenChooser chooser_;
+  MaskBuilder masks_;
+  scheduler::FairQueue queue_;                            // of waiting_
+  scheduler::MicroBatchChooser cutter_;
+  absl::flat_hash_map<uint64_t, SequencePtr> waiting_;    // new requests
+  std::vector<SequencePtr> preempted_;                    // by precedence; they come back before new ones
+  std::vector<SequencePtr> running_;                      // by precedence
+  std::vector<SequencePtr> forked_;                       // of the step under way
+  std::vector<TokenOutput::Item> events_;                 // of the step under way
+  absl::Time now_;                                        // when what is reported happened
+  LogitsObserver step_observer_;
 
   mutable absl::Mutex mutex_;
-  std::vector<SequencePtr> inbox_ ABSL_GUARDED_BY(mutex_);
-  absl::flat_hash_set<uint64_t> cancelled_ ABSL_GUARDED_BY(mutex_);
+  Inbox inbox_ ABSL_GUARDED_BY(mutex_);
   uint64_t next_id_ ABSL_GUARDED_BY(mutex_) = 1;
-  int num_waiting_ ABSL_GUARDED_BY(mutex_) = 0;  // inbox and waiting_
-  int num_running_ ABSL_GUARDED_BY(mutex_) = 0;
+  EngineStats stats_ ABSL_GUARDED_BY(mutex_);
+  bool idle_ ABSL_GUARDED_BY(mutex_) = true;  // nothing runs or waits, apart from the inbox
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   LogitsObserver observer_ ABSL_GUARDED_BY(mutex_);

@@ -1,5 +1,7 @@
 #include "router/engine_metrics.h"
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace tandem::router {
@@ -22,8 +24,7 @@ class EngineMetrics : public prometheus::Collectable {
     families.push_back(Single(MetricType::Gauge, "tandem_engine_sequences_waiting", "Sequences in the queue.", stats.waiting));
     families.push_back(Single(MetricType::Gauge, "tandem_kv_cache_usage_ratio", "KV cache blocks in use, 0 to 1.",
                               kv_blocks > 0 ? static_cast<double>(stats.kv_blocks_used) / kv_blocks : 0));
-    families.push_back(Single(MetricType::Counter, "tandem_engine_steps_total", "Steps run.",
-                              static_cast<double>(stats.steps)));
+    AddSteps(stats, families);
     AddWorkers(families);
     AddTokens(families);
     return families;
@@ -56,6 +57,46 @@ class EngineMetrics : public prometheus::Collectable {
     MetricFamily family = Family(type, name, help);
     AddSample(family, {}, value);
     return family;
+  }
+
+  void AddSteps(const EngineStats& stats, std::vector<MetricFamily>& families) const {
+    const auto counter = [&](const char* name, const char* help, uint64_t value) {
+      families.push_back(Single(MetricType::Counter, name, help, static_cast<double>(value)));
+    };
+    counter("tandem_engine_steps_total", "Steps run.", stats.steps);
+    counter("tandem_engine_step_tokens_total", "Tokens computed in steps, recomputed ones included.",
+            stats.step_tokens);
+    counter("tandem_preemptions_total", "Sequences that lost their KV blocks to others and were computed again.",
+            stats.preemptions);
+    counter("tandem_prefix_cache_queries_total", "Prompt tokens looked up in the prefix cache.",
+            stats.prefix_queried_tokens);
+    counter("tandem_prefix_cache_hits_total", "Prompt tokens found in the prefix cache.", stats.prefix_hit_tokens);
+    families.push_back(Single(MetricType::Gauge, "tandem_prefix_cache_blocks", "KV blocks that the prefix cache knows.",
+                              static_cast<double>(stats.kv_blocks_cached)));
+    counter("tandem_microbatches_total", "Micro-batches that steps were cut into.", stats.micro_batches);
+    counter("tandem_dispatch_bytes_total", "Rows sent to expert workers, in bytes.", stats.dispatch_bytes);
+    counter("tandem_combine_bytes_total", "Vectors that came back from expert workers, in bytes.", stats.combine_bytes);
+    families.push_back(Single(MetricType::Counter, "tandem_comm_seconds_total",
+                              "Time of dispatches and combines on the wire, hidden behind work or not.",
+                              stats.wire_seconds));
+    families.push_back(Single(MetricType::Counter, "tandem_comm_exposed_seconds_total",
+                              "Part of it in which neither router nor workers had anything to do.",
+                              stats.wire_wait_seconds));
+    MetricFamily stages =
+        Family(MetricType::Counter, "tandem_stage_seconds_total", "Time of the engine while there is work, by stage.");
+    double other = stats.busy_seconds;
+    for (const auto& [stage, seconds] : std::initializer_list<std::pair<const char*, double>>{
+             {"router", stats.router_seconds},
+             {"shared_expert", stats.shared_seconds},
+             {"expert_wait", stats.expert_wait_seconds},
+             {"wire_wait", stats.wire_wait_seconds},
+             {"logits", stats.logits_seconds},
+             {"sample", stats.sample_seconds}}) {
+      AddSample(stages, {{"stage", stage}}, seconds);
+      other -= seconds;
+    }
+    AddSample(stages, {{"stage", "other"}}, std::max(other, 0.0));
+    families.push_back(std::move(stages));
   }
 
   void AddWorkers(std::vector<MetricFamily>& families) const {

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/blocking_counter.h"
 #include "absl/synchronization/mutex.h"
 #include "base/status.h"
 
@@ -13,142 +12,177 @@ using compute::DType;
 using compute::Tensor;
 using transport::CombineFrame;
 using transport::DispatchFrame;
-using transport::ExpertPair;
 using transport::FrameBuffer;
 
 ExpertDispatcher::ExpertDispatcher(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
                                    absl::Duration dispatch_timeout)
     : decoder_(decoder), workers_(workers), counters_(counters), dispatch_timeout_(dispatch_timeout) {}
 
-absl::Status ExpertDispatcher::BuildFrames(int layer, absl::Span<const int32_t> topk_ids,
-                                           ExpertFlight& flight) {
+absl::StatusOr<DispatchBuffers> ExpertDispatcher::AllocateBuffers(int64_t max_tokens) const {
+  compute::Backend& backend = decoder_.backend();
+  const int64_t hidden_size = decoder_.spec().hidden_size;
+  const int64_t top_k = decoder_.spec().gate.num_experts_per_tok;
+  const int64_t copies = std::min<int64_t>(top_k, workers_.num_workers());
+  DispatchBuffers buffers;
+  ASSIGN_OR_RETURN(buffers.gathered, backend.Allocate(decoder_.dtypes().wire, {max_tokens * copies, hidden_size}));
+  ASSIGN_OR_RETURN(buffers.outputs, backend.Allocate(decoder_.dtypes().wire, {max_tokens * top_k, hidden_size}));
+  return buffers;
+}
+
+absl::Status ExpertDispatcher::MakeParcels(int layer, absl::Span<const int32_t> topk_ids, ExpertFlight& flight) {
   const int num_experts = decoder_.spec().gate.num_experts;
   const int32_t top_k = decoder_.spec().gate.num_experts_per_tok;
-  std::vector<int> parcel_of(workers_.num_workers(), -1);
-  std::vector<uint64_t> tokens(num_experts, 0);
+  const size_t num_rows = topk_ids.size() / top_k;
+  // Slots by expert, then row: a counting sort.
+  expert_begin_.assign(num_experts + 1, 0);
+  for (const int32_t expert : topk_ids) {
+    ++expert_begin_[expert + 1];
+  }
+  for (int expert = 0; expert < num_experts; ++expert) {
+    if (expert_begin_[expert + 1] > 0) {
+      counters_.Add(layer, expert, static_cast<uint64_t>(expert_begin_[expert + 1]));
+    }
+    expert_begin_[expert + 1] += expert_begin_[expert];
+  }
+  by_expert_.resize(topk_ids.size());
+  std::vector<int32_t> parcel_of(workers_.num_workers(), -1);
+  row_in_parcel_.assign(num_rows * workers_.num_workers(), -1);
   for (size_t slot = 0; slot < topk_ids.size(); ++slot) {
     const int32_t expert = topk_ids[slot];
-    const int32_t row = static_cast<int32_t>(slot) / top_k;
+    by_expert_[expert_begin_[expert]++] = static_cast<int32_t>(slot);
     const int worker = workers_.placement().WorkersOf(layer, expert)[0];
-    int& index = parcel_of[worker];
-    if (index < 0) {
+    if (parcel_of[worker] < 0) {
       if (!workers_.IsReady(worker)) {
         return absl::UnavailableError(absl::StrCat("layer ", layer, ", expert ", expert, ": worker ",
                                                    workers_.channel(worker).name(), " is not connected"));
       }
-      index = static_cast<int>(flight.parcels.size());
+      parcel_of[worker] = static_cast<int32_t>(flight.parcels.size());
       flight.parcels.emplace_back().worker = worker;
     }
-    ExpertParcel& parcel = flight.parcels[index];
-    if (parcel.rows.empty() || parcel.rows.back() != row) {
-      parcel.rows.push_back(row);
-    }
-    parcel.pairs.push_back({static_cast<int32_t>(parcel.rows.size()) - 1, expert});
-    parcel.slots.push_back(static_cast<int32_t>(slot));
-    ++tokens[expert];
-  }
-  for (int expert = 0; expert < num_experts; ++expert) {
-    if (tokens[expert] > 0) {
-      counters_.Add(layer, expert, tokens[expert]);
+    ExpertParcel& parcel = flight.parcels[parcel_of[worker]];
+    int32_t& row = row_in_parcel_[worker * num_rows + slot / top_k];
+    if (row < 0) {
+      row = static_cast<int32_t>(parcel.rows.size());
+      parcel.rows.push_back(static_cast<int32_t>(slot) / top_k);
     }
   }
-  for (ExpertParcel& parcel : flight.parcels) {
-    std::vector<int32_t> order(parcel.pairs.size());
-    for (size_t i = 0; i < order.size(); ++i) {
-      order[i] = static_cast<int32_t>(i);
-    }
-    std::stable_sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-      return parcel.pairs[a].expert < parcel.pairs[b].expert;
-    });
-    std::vector<ExpertPair> pairs;
-    std::vector<int32_t> slots;
-    for (const int32_t i : order) {
-      pairs.push_back(parcel.pairs[i]);
-      slots.push_back(parcel.slots[i]);
-    }
-    parcel.pairs = std::move(pairs);
-    parcel.slots = std::move(slots);
+  for (const int32_t slot : by_expert_) {
+    const int32_t expert = topk_ids[slot];
+    const int worker = workers_.placement().WorkersOf(layer, expert)[0];
+    ExpertParcel& parcel = flight.parcels[parcel_of[worker]];
+    parcel.pairs.push_back({row_in_parcel_[worker * num_rows + slot / top_k], expert});
+    parcel.slots.push_back(slot);
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<ExpertFlight> ExpertDispatcher::Start(int layer, const model::Activations& a) {
+absl::StatusOr<ExpertFlight> ExpertDispatcher::Start(int layer, const model::Activations& a,
+                                                     const DispatchBuffers& buffers, std::function<void()> complete) {
   compute::Backend& backend = decoder_.backend();
   const int64_t hidden_size = decoder_.spec().hidden_size;
-  const DType wire = decoder_.dtypes().wire;
   ExpertFlight flight;
   flight.layer = layer;
-
-  std::vector<int32_t> topk_ids(a.num_tokens * decoder_.spec().gate.num_experts_per_tok);
-  backend.Download(a.topk_ids.Rows(0, a.num_tokens), compute::WritableBytesOf(absl::MakeSpan(topk_ids)));
+  topk_ids_.resize(a.num_tokens * decoder_.spec().gate.num_experts_per_tok);
+  backend.Download(a.topk_ids.Rows(0, a.num_tokens), compute::WritableBytesOf(absl::MakeSpan(topk_ids_)));
   RETURN_IF_ERROR(backend.Record()->Wait());
-  RETURN_IF_ERROR(BuildFrames(layer, topk_ids, flight));
+  RETURN_IF_ERROR(MakeParcels(layer, topk_ids_, flight));
 
   const absl::Time deadline = absl::Now() + dispatch_timeout_;
-  for (ExpertParcel& parcel : flight.parcels) {
+  std::vector<DispatchFrame> frames(flight.parcels.size());
+  int64_t gathered_rows = 0;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    const ExpertParcel& parcel = flight.parcels[i];
     const int64_t num_rows = static_cast<int64_t>(parcel.rows.size());
-    DispatchFrame& frame = parcel.frame;
+    DispatchFrame& frame = frames[i];
     frame.placement_epoch = workers_.placement().epoch();
     frame.layer = layer;
     frame.num_rows = static_cast<int32_t>(num_rows);
     frame.hidden_size = static_cast<int32_t>(hidden_size);
-    frame.dtype = wire;
+    frame.dtype = decoder_.dtypes().wire;
     frame.pairs = parcel.pairs;
     frame.deadline = deadline;
-    ASSIGN_OR_RETURN(const Tensor gathered, backend.Allocate(wire, {num_rows, hidden_size}));
+    const Tensor gathered = buffers.gathered.Rows(gathered_rows, num_rows);
+    gathered_rows += num_rows;
     backend.GatherRows(a.x.Rows(0, a.num_tokens), parcel.rows, gathered);
     frame.rows = FrameBuffer(gathered.size_bytes());
     backend.Download(gathered, frame.rows.mutable_bytes());
+    flight.bytes_sent += static_cast<int64_t>(gathered.size_bytes());
   }
   RETURN_IF_ERROR(backend.Record()->Wait());
 
-  flight.arrivals = std::make_shared<ExpertFlight::Arrivals>(flight.parcels.size());
-  for (size_t i = 0; i < flight.parcels.size(); ++i) {
-    ExpertParcel& parcel = flight.parcels[i];
-    workers_.channel(parcel.worker)
-        .Dispatch(std::move(parcel.frame), [arrivals = flight.arrivals, i](absl::StatusOr<CombineFrame> result) {
-          absl::MutexLock lock(&arrivals->mutex);
-          arrivals->results[i] = std::move(result);
-          --arrivals->missing;
+  flight.arrivals = std::make_shared<ExpertFlight::Arrivals>();
+  {
+    absl::MutexLock lock(&flight.arrivals->mutex);
+    flight.arrivals->results.assign(frames.size(), absl::UnknownError("no answer yet"));
+    flight.arrivals->missing = frames.size();
+  }
+  flight.arrivals->complete = std::move(complete);
+  flight.sent = absl::Now();
+  for (size_t i = 0; i < frames.size(); ++i) {
+    workers_.channel(flight.parcels[i].worker)
+        .Dispatch(std::move(frames[i]), [arrivals = flight.arrivals, i](absl::StatusOr<CombineFrame> result) {
+          {
+            absl::MutexLock lock(&arrivals->mutex);
+            arrivals->results[i] = std::move(result);
+            if (--arrivals->missing > 0) {
+              return;
+            }
+            arrivals->last = absl::Now();
+          }
+          arrivals->complete();
         });
   }
   return flight;
 }
 
-absl::Status ExpertDispatcher::Finish(ExpertFlight flight, model::Activations& a) {
-  compute::Backend& backend = decoder_.backend();
-  const int64_t hidden_size = decoder_.spec().hidden_size;
+absl::StatusOr<FlightTimes> ExpertDispatcher::Finish(ExpertFlight flight, const DispatchBuffers& buffers,
+                                                     model::Activations& a) {
   std::vector<absl::StatusOr<CombineFrame>> results;
+  FlightTimes times = {.sent = flight.sent, .bytes_sent = flight.bytes_sent};
   {
-    ExpertFlight::Arrivals& arrivals = *flight.arrivals;
-    absl::MutexLock lock(&arrivals.mutex);
-    const auto complete = [&arrivals]() ABSL_SHARED_LOCKS_REQUIRED(arrivals.mutex) { return arrivals.missing == 0; };
-    arrivals.mutex.Await(absl::Condition(&complete));  // channels answer by the frame's deadline
-    results = std::move(arrivals.results);
+    absl::MutexLock lock(&flight.arrivals->mutex);
+    TANDEM_CHECK(flight.arrivals->missing == 0, "layer ", flight.layer, " is not complete");
+    results = std::move(flight.arrivals->results);
+    times.arrived = flight.arrivals->last;
   }
+  RETURN_IF_ERROR(Receive(flight, results, buffers, a, times));
+  return times;
+}
+
+absl::Status ExpertDispatcher::Receive(const ExpertFlight& flight,
+                                       std::vector<absl::StatusOr<CombineFrame>>& results,
+                                       const DispatchBuffers& buffers, model::Activations& a, FlightTimes& times) {
+  compute::Backend& backend = decoder_.backend();
   absl::Status first_error;
+  int64_t received_rows = 0;
   for (size_t i = 0; i < results.size(); ++i) {
     const ExpertParcel& parcel = flight.parcels[i];
-    if (!results[i].ok()) {
-      const absl::Status& error = results[i].status();
-      if (absl::IsUnavailable(error)) {
-        workers_.ReportLost(parcel.worker, error);
-      }
+    const int64_t pairs = static_cast<int64_t>(parcel.pairs.size());
+    const Tensor outputs = buffers.outputs.Rows(received_rows, pairs);
+    received_rows += pairs;
+    absl::Status error = results[i].status();
+    if (absl::IsUnavailable(error)) {
+      workers_.ReportLost(parcel.worker, error);
+    }
+    if (error.ok() && static_cast<int64_t>(results[i]->outputs.size()) != outputs.size_bytes()) {
+      error = absl::InternalError(
+          absl::StrCat("sent ", results[i]->outputs.size(), " bytes, expected ", outputs.size_bytes()));
+    }
+    if (!error.ok()) {
       first_error.Update(Annotate(
           error, absl::StrCat("layer ", flight.layer, ", worker ", workers_.channel(parcel.worker).name())));
       continue;
     }
-    const int64_t pairs = static_cast<int64_t>(parcel.pairs.size());
-    ASSIGN_OR_RETURN(const Tensor outputs, backend.Allocate(decoder_.dtypes().wire, {pairs, hidden_size}));
-    if (static_cast<int64_t>(results[i]->outputs.size()) != outputs.size_bytes()) {
-      return absl::InternalError(absl::StrCat("worker ", workers_.channel(parcel.worker).name(), " sent ",
-                                              results[i]->outputs.size(), " bytes, expected ", outputs.size_bytes()));
-    }
     backend.Upload(results[i]->outputs.bytes(), outputs);
     backend.ScatterRows(outputs, parcel.slots, a.expert_out);
-    RETURN_IF_ERROR(backend.Record()->Wait());
+    times.bytes_received += static_cast<int64_t>(outputs.size_bytes());
+    if (results[i]->compute_time + results[i]->queue_time > times.compute + times.queued) {
+      times.compute = results[i]->compute_time;
+      times.queued = results[i]->queue_time;
+    }
   }
-  return first_error;
+  RETURN_IF_ERROR(first_error);
+  return backend.Record()->Wait();  // the frames' bytes must stay until they were read
 }
 
 }  // namespace tandem::router

@@ -44,45 +44,75 @@ struct ExpertParcel {
   std::vector<int32_t> rows;                 // rows of the micro-batch, ascending
   std::vector<transport::ExpertPair> pairs;  // by expert, then row of the parcel
   std::vector<int32_t> slots;                // of each pair: row * top_k + j
-  transport::DispatchFrame frame;            // moved away by sending
+};
+
+// When a dispatch went and came, and what its workers say of it. Times of the slowest worker.
+struct FlightTimes {
+  absl::Time sent;
+  absl::Time arrived;
+  absl::Duration compute;  // on the worker
+  absl::Duration queued;   // waited on the worker
+  int64_t bytes_sent = 0;
+  int64_t bytes_received = 0;
 };
 
 // Everything one dispatch has under way; made by Start, consumed by Finish.
 struct ExpertFlight {
-  // Shared with the channels' callbacks, which may outlive a Finish that gave up.
+  // Shared with the channels' callbacks, which may outlive the flight.
   struct Arrivals {
-    explicit Arrivals(size_t n) : results(n, absl::UnknownError("no answer yet")), missing(n) {}
-
     absl::Mutex mutex;
     std::vector<absl::StatusOr<transport::CombineFrame>> results ABSL_GUARDED_BY(mutex);
-    size_t missing ABSL_GUARDED_BY(mutex);
+    size_t missing ABSL_GUARDED_BY(mutex) = 0;
+    absl::Time last ABSL_GUARDED_BY(mutex);
+    std::function<void()> complete;  // called by the one that brings the last answer
   };
 
   int layer = 0;
+  absl::Time sent;
+  int64_t bytes_sent = 0;
   std::vector<ExpertParcel> parcels;
   std::shared_ptr<Arrivals> arrivals;
 };
 
-// Belongs to the engine's thread. One dispatch per Activations may be under way.
+// Working memory of one micro-batch's dispatches, in the wire dtype.
+struct DispatchBuffers {
+  compute::Tensor gathered;  // [max_tokens * workers that a row may go to, hidden_size]
+  compute::Tensor outputs;   // [max_tokens * top_k, hidden_size]
+};
+
+// Belongs to the engine's thread. Any number of flights may be under way, each with its own Activations and buffers.
 class ExpertDispatcher {
  public:
   ExpertDispatcher(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
                    absl::Duration dispatch_timeout);
 
-  // Reads a.x, a.topk_ids and sends the frames. Errors: UNAVAILABLE naming the layer and the worker that is missing.
-  absl::StatusOr<ExpertFlight> Start(int layer, const model::Activations& a);
+  // Errors: RESOURCE_EXHAUSTED.
+  absl::StatusOr<DispatchBuffers> AllocateBuffers(int64_t max_tokens) const;
 
-  // Waits for all workers and fills a.expert_out. Errors: UNAVAILABLE (a worker was lost), DEADLINE_EXCEEDED, or what
-  // the worker said. Workers found gone are reported to the pool.
-  absl::Status Finish(ExpertFlight flight, model::Activations& a);
+  // Reads a.x, a.topk_ids and sends the frames. `complete` is called once all workers have answered or failed, at the
+  // latest when the dispatch timeout has passed; on any thread, possibly before Start returns. Not called after an error.
+  // Errors: UNAVAILABLE naming the layer and the worker that is missing.
+  absl::StatusOr<ExpertFlight> Start(int layer, const model::Activations& a, const DispatchBuffers& buffers,
+                                     std::function<void()> complete);
+
+  // For a complete flight: fills a.expert_out. Errors: UNAVAILABLE (a worker was lost), DEADLINE_EXCEEDED, or what the
+  // worker said. Workers found gone are reported to the pool.
+  absl::StatusOr<FlightTimes> Finish(ExpertFlight flight, const DispatchBuffers& buffers, model::Activations& a);
 
  private:
-  absl::Status BuildFrames(int layer, absl::Span<const int32_t> topk_ids, ExpertFlight& flight);
+  absl::Status MakeParcels(int layer, absl::Span<const int32_t> topk_ids, ExpertFlight& flight);
+  absl::Status Receive(const ExpertFlight& flight, std::vector<absl::StatusOr<transport::CombineFrame>>& results,
+                       const DispatchBuffers& buffers, model::Activations& a, FlightTimes& times);
 
   const model::Decoder& decoder_;
   WorkerPool& workers_;
   ExpertCounters& counters_;
   const absl::Duration dispatch_timeout_;
+  // Scratch of MakeParcels.
+  std::vector<int32_t> topk_ids_;
+  std::vector<int32_t> expert_begin_;
+  std::vector<int32_t> by_expert_;
+  std::vector<int32_t> row_in_parcel_;
 };
 
 }  // namespace tandem::router

@@ -6,68 +6,11 @@
 #include <limits>
 
 namespace tandem::router {
-namespace {
 
-struct Candidate {
-  float logit;
-  int32_t id;
-};
-
-bool Ahead(const Candidate& a, const Candidate& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; }
-
-int32_t Greedy(absl::Span<const float> logits) {
-  int32_t best = 0;
-  float best_logit = -std::numeric_limits<float>::infinity();
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > best_logit) {
-      best_logit = logits[i];
-      best = static_cast<int32_t>(i);
-    }
-  }
-  return best;
-}
-
-// Draws from `candidates` with weights exp((logit - top) / temperature), summed in the order given.
-int32_t Draw(absl::Span<const Candidate> candidates, float top, double temperature, double uniform) {
-  const auto weight = [&](const Candidate& c) { return std::exp((static_cast<double>(c.logit) - top) / temperature); };
-  double total = 0;
-  for (const Candidate& candidate : candidates) {
-    total += weight(candidate);
-  }
-  double left = uniform * total;
-  for (const Candidate& candidate : candidates) {
-    left -= weight(candidate);
-    if (left < 0) {
-      return candidate.id;
-    }
-  }
-  return candidates.back().id;
-}
-
-// Keeps the shortest prefix of the ranking that holds top_p of the probability. Ranks only as far as needed.
-void KeepTopP(std::vector<Candidate>& candidates, float top, double temperature, double top_p) {
-  const auto weight = [&](const Candidate& c) { return std::exp((static_cast<double>(c.logit) - top) / temperature); };
-  double total = 0;
-  for (const Candidate& candidate : candidates) {
-    total += weight(candidate);
-  }
-  const auto behind = [](const Candidate& a, const Candidate& b) { return Ahead(b, a); };
-  std::make_heap(candidates.begin(), candidates.end(), behind);
-  std::vector<Candidate> kept;
-  double held = 0;
-  for (auto end = candidates.end(); end != candidates.begin() && held < top_p * total; --end) {
-    std::pop_heap(candidates.begin(), end, behind);
-    kept.push_back(*(end - 1));
-    held += weight(kept.back());
-  }
-  candidates = std::move(kept);
-}
-
-}  // namespace
-
-double UniformAt(uint64_t seed, uint64_t position) {
-  std::array<uint32_t, 4> counter = {static_cast<uint32_t>(position), static_cast<uint32_t>(position >> 32), 0, 0};
-  std::array<uint32_t, 2> key = {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)};
+double UniformAt(const SampleKey& where) {
+  std::array<uint32_t, 4> counter = {static_cast<uint32_t>(where.position), static_cast<uint32_t>(where.position >> 32),
+                                     where.choice, 0};
+  std::array<uint32_t, 2> key = {static_cast<uint32_t>(where.seed), static_cast<uint32_t>(where.seed >> 32)};
   for (int round = 0; round < 10; ++round) {
     const uint64_t a = uint64_t{0xD2511F53} * counter[0];
     const uint64_t b = uint64_t{0xCD9E8D57} * counter[2];
@@ -80,32 +23,94 @@ double UniformAt(uint64_t seed, uint64_t position) {
   return static_cast<double>(bits >> 11) * 0x1.0p-53;
 }
 
-int32_t SampleToken(absl::Span<const float> logits, const SamplingParams& params, uint64_t seed, uint64_t position) {
-  const int32_t greedy = Greedy(logits);
+bool Sampler::Ahead(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+}
+
+void Sampler::CollectAbove(absl::Span<const float> logits, double floor) {
+  candidates_.clear();
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (logits[i] > -std::numeric_limits<float>::infinity() && logits[i] >= floor) {
+      candidates_.push_back({logits[i], static_cast<int32_t>(i)});
+    }
+  }
+}
+
+// A heap of the best so far, its worst on top: nearly every logit is turned away by one comparison.
+void Sampler::CollectTopK(absl::Span<const float> logits, double floor, size_t top_k) {
+  candidates_.clear();
+  float entry = static_cast<float>(std::max<double>(floor, std::numeric_limits<float>::lowest()));
+  for (size_t i = 0; i < logits.size(); ++i) {
+    if (!(logits[i] >= entry) || logits[i] < floor) {
+      continue;
+    }
+    const Candidate candidate = {logits[i], static_cast<int32_t>(i)};
+    if (candidates_.size() == top_k) {
+      if (!Ahead(candidate, candidates_.front())) {
+        continue;
+      }
+      std::pop_heap(candidates_.begin(), candidates_.end(), Ahead);
+      candidates_.pop_back();
+    }
+    candidates_.push_back(candidate);
+    std::push_heap(candidates_.begin(), candidates_.end(), Ahead);
+    if (candidates_.size() == top_k) {
+      entry = candidates_.front().logit;
+    }
+  }
+}
+
+// Keeps the shortest prefix of the ranking that holds top_p of the probability. Ranks only as far as needed.
+void Sampler::KeepTopP(float top, double temperature, double top_p) {
+  const auto weight = [&](const Candidate& c) { return std::exp((static_cast<double>(c.logit) - top) / temperature); };
+  double total = 0;
+  for (const Candidate& candidate : candidates_) {
+    total += weight(candidate);
+  }
+  // All below this together hold less than 1 - top_p, so none of them is needed.
+  const double needless = (1 - top_p) * total / (static_cast<double>(candidates_.size()) + 1);
+  const double floor = top + temperature * std::log(needless) - 1e-3;
+  std::erase_if(candidates_, [floor](const Candidate& c) { return c.logit < floor; });
+  const auto behind = [](const Candidate& a, const Candidate& b) { return Ahead(b, a); };
+  std::make_heap(candidates_.begin(), candidates_.end(), behind);
+  auto end = candidates_.end();
+  for (double held = 0; end != candidates_.begin() && held < top_p * total;) {
+    std::pop_heap(candidates_.begin(), end, behind);
+    held += weight(*--end);
+  }
+  candidates_.erase(candidates_.begin(), end);
+}
+
+int32_t Sampler::Sample(absl::Span<const float> logits, const SamplingParams& params, const SampleKey& key) {
+  const int32_t greedy = compute::ArgMax(logits);
   const float top = logits[greedy];
   if (params.temperature <= 0 || !std::isfinite(top)) {
     return greedy;
   }
   const double temperature = params.temperature;
+  const float scale = static_cast<float>(1 / temperature);
+  const size_t top_k = params.top_k > 0 ? static_cast<size_t>(params.top_k) : logits.size();
+  if (params.min_p <= 0 && params.top_p >= 1.0f && top_k >= logits.size()) {
+    weights_.Assign(logits, top, scale);
+    return weights_.Draw(UniformAt(key));
+  }
   const double floor =
       params.min_p > 0 ? top + temperature * std::log(params.min_p) : -std::numeric_limits<double>::infinity();
-  std::vector<Candidate> candidates;
-  candidates.reserve(params.min_p > 0 ? 64 : logits.size());
-  for (size_t i = 0; i < logits.size(); ++i) {
-    if (logits[i] > -std::numeric_limits<float>::infinity() && logits[i] >= floor) {
-      candidates.push_back({logits[i], static_cast<int32_t>(i)});
-    }
-  }
-  const size_t top_k = static_cast<size_t>(std::max(params.top_k, 0));
-  if (top_k > 0 && top_k < candidates.size()) {
-    std::nth_element(candidates.begin(), candidates.begin() + top_k, candidates.end(), Ahead);
-    candidates.resize(top_k);
+  if (top_k < logits.size()) {
+    CollectTopK(logits, floor, top_k);
+  } else {
+    CollectAbove(logits, floor);
   }
   if (params.top_p < 1.0f) {
-    KeepTopP(candidates, top, temperature, params.top_p);
+    KeepTopP(top, temperature, params.top_p);
   }
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
-  return Draw(candidates, top, temperature, UniformAt(seed, position));
+  std::sort(candidates_.begin(), candidates_.end(), [](const Candidate& a, const Candidate& b) { return a.id < b.id; });
+  kept_logits_.clear();
+  for (const Candidate& candidate : candidates_) {
+    kept_logits_.push_back(candidate.logit);
+  }
+  weights_.Assign(kept_logits_, top, scale);
+  return candidates_[weights_.Draw(UniformAt(key))].id;
 }
 
 }  // namespace tandem::router

@@ -21,13 +21,18 @@ SamplingParams Params(float temperature) {
 // Known answer of the generator's authors: Philox4x32-10 with counter and key 0 begins with 6627e8d5 e169c58d.
 TEST(UniformAt, IsPhilox) {
   const uint64_t bits = (uint64_t{0x6627e8d5} << 32) | 0xe169c58d;
-  EXPECT_EQ(UniformAt(0, 0), static_cast<double>(bits >> 11) * 0x1.0p-53);
+  EXPECT_EQ(UniformAt({}), static_cast<double>(bits >> 11) * 0x1.0p-53);
 }
 
-TEST(UniformAt, DependsOnSeedAndPosition) {
-  EXPECT_NE(UniformAt(1, 5), UniformAt(2, 5));
-  EXPECT_NE(UniformAt(1, 5), UniformAt(1, 6));
-  EXPECT_EQ(UniformAt(1, 5), UniformAt(1, 5));
+int32_t SampleToken(absl::Span<const float> logits, const SamplingParams& params, uint64_t seed, uint64_t position) {
+  return Sampler().Sample(logits, params, {.seed = seed, .position = position});
+}
+
+TEST(UniformAt, DependsOnSeedPositionAndChoice) {
+  EXPECT_NE(UniformAt({.seed = 1, .position = 5}), UniformAt({.seed = 1, .position = 5, .choice = 1}));
+  EXPECT_NE(UniformAt({.seed = 1, .position = 5}), UniformAt({.seed = 2, .position = 5}));
+  EXPECT_NE(UniformAt({.seed = 1, .position = 5}), UniformAt({.seed = 1, .position = 6}));
+  EXPECT_EQ(UniformAt({.seed = 1, .position = 5}), UniformAt({.seed = 1, .position = 5}));
 }
 
 TEST(SampleToken, GreedyTakesTheLowestIdAmongEquals) {

@@ -8,6 +8,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/http/message.h"
+#include "base/http/url.h"
 
 namespace tandem::http {
 
@@ -40,14 +41,12 @@ class Client {
                                                const std::function<bool(absl::string_view data)>& on_event);
 
  private:
-  Client(std::string host, std::string port, std::string prefix);
+  explicit Client(Url url);
 
   absl::StatusOr<ClientResponse> Run(absl::string_view method, absl::string_view path, absl::string_view body,
                                      const std::function<bool(absl::string_view data)>& on_event);
 
-  std::string host_;
-  std::string port_;
-  std::string prefix_;
+  Url url_;
   Headers headers_;
   absl::Duration timeout_ = absl::Minutes(10);
 };

@@ -7,6 +7,7 @@
 #include "compute/cpu/batch_layout.h"
 #include "compute/cpu/gate.h"
 #include "compute/cpu/gemm.h"
+#include "compute/cpu/kv_blocks.h"
 #include "compute/cpu/memory.h"
 #include "compute/cpu/mlp.h"
 #include "compute/cpu/packed_matrix.h"
@@ -78,6 +79,9 @@ class CpuBackend final : public Backend {
   void PagedAttention(const AttentionArgs& args, const Tensor& q, const BatchLayout& batch, const KvCacheLayer& cache,
                       const Tensor& out) override {
     attention_.Run(pool_, args, q, CpuBatchLayout::From(batch), cache, out);
+  }
+  void CopyBlocks(const KvCacheLayer& cache, absl::Span<const BlockCopy> copies) override {
+    cpu::CopyBlocks(pool_, cache, copies);
   }
   void Gate(const GateArgs& args, const Tensor& x, const Matrix* w, const Tensor& topk_ids,
             const Tensor& topk_weights) override;

@@ -38,6 +38,7 @@ class EchoEngine final : public TokenEngine {
     absl::MutexLock lock(&mu_);
     for (Sequence& sequence : sequences_) sequence.cancelled |= sequence.id == id;
   }
+  void CancelChoice(uint64_t id, int32_t) override { Cancel(id); }  // this engine gives one answer
 
   absl::Status Health() const override { return absl::OkStatus(); }
   int32_t max_model_len() const override { return 8192; }

@@ -73,7 +73,12 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
   engine.max_sequences = options.max_sequences;
   engine.max_queue = options.max_queue;
   engine.max_model_len = std::min<int64_t>(1024, spec.max_position_embeddings);
-  engine.num_kv_blocks = options.max_sequences * (engine.max_model_len / engine.kv_block_size + 1);
+  engine.num_kv_blocks = options.num_kv_blocks > 0
+                             ? options.num_kv_blocks
+                             : options.max_sequences * (engine.max_model_len / engine.kv_block_size + 1);
+  engine.max_model_len = std::min(engine.max_model_len, engine.num_kv_blocks * engine.kv_block_size);
+  engine.prefix_caching = options.prefix_caching;
+  engine.micro_batches = options.micro_batches;
   engine.eos_token_ids = c.config_.generation.eos_token_ids;
   ASSIGN_OR_RETURN(model::RouterWeights weights,
                    model::LoadRouterWeights(spec, c.checkpoint_, c.dtypes_, engine.max_model_len, *c.backend_, nullptr));
@@ -87,49 +92,96 @@ void Cluster::KillWorker(int i) { nodes_[i]->server.reset(); }
 
 absl::Status Cluster::RestartWorker(int i) { return StartServer(*nodes_[i], i); }
 
-std::vector<Generation> Cluster::Generate(const std::vector<router::GenerationRequest>& requests) {
-  struct State {
-    absl::Mutex mutex;
-    std::vector<Generation> results ABSL_GUARDED_BY(mutex);
-    absl::flat_hash_map<uint64_t, size_t> index ABSL_GUARDED_BY(mutex);
-    std::vector<std::pair<uint64_t, std::vector<float>>> observed ABSL_GUARDED_BY(mutex);
-    size_t unfinished ABSL_GUARDED_BY(mutex) = 0;
-  };
-  auto state = std::make_shared<State>();
-  state->results.resize(requests.size());
-  state->unfinished = requests.size();
-  engine_->SetLogitsObserver([state](uint64_t id, int64_t, absl::Span<const float> logits) {
-    absl::MutexLock lock(&state->mutex);
-    state->observed.emplace_back(id, std::vector<float>(logits.begin(), logits.end()));
-  });
-  for (size_t i = 0; i < requests.size(); ++i) {
-    const auto sink = [state, i](const router::TokenEvent& event) {
-      absl::MutexLock lock(&state->mutex);
-      Generation& result = state->results[i];
-      if (event.token.has_value()) {
-        result.tokens.push_back(*event.token);
-      }
-      if (event.finish_reason != router::FinishReason::kNone) {
-        result.finish_reason = event.finish_reason;
-        result.status = event.error;
-        --state->unfinished;
-      }
-    };
-    const absl::StatusOr<uint64_t> id = engine_->Submit(requests[i], sink);
-    absl::MutexLock lock(&state->mutex);
-    if (id.ok()) {
-      state->index[*id] = i;
-    } else {
-      state->results[i].status = id.status();
-      --state->unfinished;
+namespace {
+
+// Collects what one call of Generate brings; shared with the sinks.
+class Collector {
+ public:
+  explicit Collector(size_t answers) : results_(answers), unfinished_(answers) {}
+
+  void OnEvent(size_t first_answer, const router::TokenEvent& event) {
+    absl::MutexLock lock(&mutex_);
+    Generation& result = results_[first_answer + event.choice];
+    if (event.first != nullptr) {
+      result.first = *event.first;
+    }
+    if (event.token.has_value()) {
+      result.tokens.push_back(*event.token);
+    }
+    if (event.logprobs != nullptr) {
+      result.logprobs.push_back(event.logprobs->chosen.logprob);
+    }
+    if (event.embedding != nullptr) {
+      result.embedding = *event.embedding;
+    }
+    if (event.finish_reason != router::FinishReason::kNone) {
+      result.finish_reason = event.finish_reason;
+      result.status = event.error;
+      --unfinished_;
     }
   }
-  absl::MutexLock lock(&state->mutex);
-  state->mutex.Await(absl::Condition(+[](size_t* unfinished) { return *unfinished == 0; }, &state->unfinished));
-  for (auto& [id, logits] : state->observed) {
-    state->results[state->index.at(id)].logits.push_back(std::move(logits));
+
+  void OnLogits(uint64_t id, int32_t choice, absl::Span<const float> logits) {
+    absl::MutexLock lock(&mutex_);
+    logits_.push_back({id, choice, {logits.begin(), logits.end()}});
   }
-  return state->results;
+
+  void OnSubmitted(size_t first_answer, int answers, const absl::StatusOr<uint64_t>& id) {
+    absl::MutexLock lock(&mutex_);
+    if (id.ok()) {
+      first_answer_[*id] = first_answer;
+      return;
+    }
+    for (int i = 0; i < answers; ++i) {
+      results_[first_answer + i].status = id.status();
+      --unfinished_;
+    }
+  }
+
+  std::vector<Generation> Await() {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(+[](size_t* unfinished) { return *unfinished == 0; }, &unfinished_));
+    for (Row& row : logits_) {
+      results_[first_answer_.at(row.id) + row.choice].logits.push_back(std::move(row.logits));
+    }
+    return std::move(results_);
+  }
+
+ private:
+  struct Row {
+    uint64_t id;
+    int32_t choice;
+    std::vector<float> logits;
+  };
+
+  absl::Mutex mutex_;
+  std::vector<Generation> results_ ABSL_GUARDED_BY(mutex_);
+  absl::flat_hash_map<uint64_t, size_t> first_answer_ ABSL_GUARDED_BY(mutex_);
+  std::vector<Row> logits_ ABSL_GUARDED_BY(mutex_);
+  size_t unfinished_ ABSL_GUARDED_BY(mutex_);
+};
+
+}  // namespace
+
+std::vector<Generation> Cluster::Generate(const std::vector<router::GenerationRequest>& requests) {
+  size_t answers = 0;
+  for (const router::GenerationRequest& request : requests) {
+    answers += static_cast<size_t>(request.sampling.n);
+  }
+  auto collector = std::make_shared<Collector>(answers);
+  engine_->SetLogitsObserver([collector](uint64_t id, int32_t choice, int64_t, absl::Span<const float> logits) {
+    collector->OnLogits(id, choice, logits);
+  });
+  size_t first = 0;
+  for (const router::GenerationRequest& request : requests) {
+    collector->OnSubmitted(first, request.sampling.n, engine_->Submit(request, [collector, first](const auto& event) {
+      collector->OnEvent(first, event);
+    }));
+    first += static_cast<size_t>(request.sampling.n);
+  }
+  std::vector<Generation> results = collector->Await();
+  engine_->SetLogitsObserver(nullptr);
+  return results;
 }
 
 router::GenerationRequest GreedyRequest(std::vector<int32_t> prompt, int max_tokens) {

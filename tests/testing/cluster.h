@@ -23,6 +23,9 @@ struct ClusterOptions {
   int64_t max_batch_tokens = 64;
   int max_sequences = 16;
   int max_queue = 64;
+  int64_t num_kv_blocks = 0;  // 0: enough for all sequences at full length
+  bool prefix_caching = true;
+  int micro_batches = 1;
 };
 
 struct Generation {
@@ -30,13 +33,17 @@ struct Generation {
   router::FinishReason finish_reason = router::FinishReason::kNone;
   std::vector<int32_t> tokens;
   std::vector<std::vector<float>> logits;  // of each generated token
+  std::vector<float> logprobs;             // of each generated token, where asked for
+  router::FirstEventInfo first;
+  std::vector<float> embedding;
 };
 
 class Cluster {
  public:
   static absl::StatusOr<std::unique_ptr<Cluster>> Start(ClusterOptions options);
 
-  // Submits all requests at once and waits for all of them.
+  // Submits all requests at once and waits for all of them. One result for each answer: those of the first request,
+  // then those of the second, and so on.
   std::vector<Generation> Generate(const std::vector<router::GenerationRequest>& requests);
 
   router::Engine& engine() { return *engine_; }

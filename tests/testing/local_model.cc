@@ -80,31 +80,42 @@ absl::Status LocalModel::RunLayer(int layer, const compute::BatchLayout& batch) 
   return absl::OkStatus();
 }
 
+absl::Status LocalModel::Forward(absl::Span<const int32_t> ids, int64_t position, const std::vector<int32_t>& blocks) {
+  const compute::SequenceRows rows{.first_row = 0,
+                                   .num_rows = static_cast<int32_t>(ids.size()),
+                                   .position = static_cast<int32_t>(position),
+                                   .block_table = blocks};
+  const auto batch = backend_->PrepareBatch({&rows, 1}, cache_.block_size);
+  decoder_->Embed(ids, activations_);
+  for (int layer = 0; layer < spec().num_layers(); ++layer) {
+    RETURN_IF_ERROR(RunLayer(layer, *batch));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::vector<float>> LocalModel::LogitsOf(const std::vector<int32_t>& rows) {
+  const int64_t n = static_cast<int64_t>(rows.size());
+  ASSIGN_OR_RETURN(const compute::Tensor out, backend_->Allocate(compute::DType::kF32, {n, spec().vocab_size}));
+  decoder_->Logits(rows, activations_, out);
+  std::vector<float> logits(n * spec().vocab_size);
+  backend_->Download(out, compute::WritableBytesOf(absl::MakeSpan(logits)));
+  RETURN_IF_ERROR(backend_->Record()->Wait());
+  return logits;
+}
+
 absl::StatusOr<std::vector<float>> LocalModel::Logits(const std::vector<int32_t>& ids, int64_t chunk) {
   const int64_t length = static_cast<int64_t>(ids.size());
   std::vector<int32_t> blocks(cache_.num_blocks);
   std::iota(blocks.begin(), blocks.end(), 0);
-  std::vector<float> logits(length * spec().vocab_size);
+  std::vector<float> logits;
   for (int64_t begin = 0; begin < length; begin += chunk) {
     const int64_t count = std::min(chunk, length - begin);
-    const compute::SequenceRows rows{.first_row = 0,
-                                     .num_rows = static_cast<int32_t>(count),
-                                     .position = static_cast<int32_t>(begin),
-                                     .block_table = blocks};
-    const auto batch = backend_->PrepareBatch({&rows, 1}, cache_.block_size);
-    decoder_->Embed(absl::MakeConstSpan(ids).subspan(begin, count), activations_);
-    for (int layer = 0; layer < spec().num_layers(); ++layer) {
-      RETURN_IF_ERROR(RunLayer(layer, *batch));
-    }
-    std::vector<int32_t> all_rows(count);
-    std::iota(all_rows.begin(), all_rows.end(), 0);
-    ASSIGN_OR_RETURN(const compute::Tensor out,
-                     backend_->Allocate(compute::DType::kF32, {count, spec().vocab_size}));
-    decoder_->Logits(all_rows, activations_, out);
-    backend_->Download(out, compute::WritableBytesOf(absl::MakeSpan(logits).subspan(begin * spec().vocab_size,
-                                                                                     count * spec().vocab_size)));
+    RETURN_IF_ERROR(Forward(absl::MakeConstSpan(ids).subspan(begin, count), begin, blocks));
+    std::vector<int32_t> rows(count);
+    std::iota(rows.begin(), rows.end(), 0);
+    ASSIGN_OR_RETURN(const std::vector<float> part, LogitsOf(rows));
+    logits.insert(logits.end(), part.begin(), part.end());
   }
-  RETURN_IF_ERROR(backend_->Record()->Wait());
   return logits;
 }
 

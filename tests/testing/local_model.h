@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "compute/backend.h"
 #include "model/decoder.h"
 
@@ -21,7 +22,17 @@ class LocalModel {
   // Logits [ids.size(), vocab_size] of every position of one sequence, fed in chunks of at most `chunk` tokens.
   absl::StatusOr<std::vector<float>> Logits(const std::vector<int32_t>& ids, int64_t chunk);
 
+  // Runs tokens at `position` and the following ones of the sequence whose KV blocks are `blocks`: what the decoder
+  // knows of them is then in activations() and cache().
+  absl::Status Forward(absl::Span<const int32_t> ids, int64_t position, const std::vector<int32_t>& blocks);
+
+  // Logits [rows.size(), vocab_size] of the rows of the last Forward.
+  absl::StatusOr<std::vector<float>> LogitsOf(const std::vector<int32_t>& rows);
+
   const model::ModelSpec& spec() const { return decoder_->spec(); }
+  const model::Decoder& decoder() const { return *decoder_; }
+  const model::KvCache& cache() const { return cache_; }
+  model::Activations& activations() { return activations_; }
 
  private:
   absl::Status RunLayer(int layer, const compute::BatchLayout& batch);

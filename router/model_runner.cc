@@ -1,0 +1,244 @@
+#include "router/model_runner.h"
+
+#include <algorithm>
+
+#include "base/status.h"
+
+namespace tandem::router {
+namespace {
+
+constexpr int kMaxRowGroup = 256;  // rows of logits in memory at a time
+
+}  // namespace
+
+using compute::DType;
+using scheduler::Pipeline;
+using scheduler::PipelineTask;
+
+ModelRunner::ModelRunner(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
+                         ModelRunnerOptions options)
+    : decoder_(decoder), options_(options), dispatcher_(decoder, workers, counters, options.dispatch_timeout) {
+  for (const auto& layer : decoder.spec().layers) {
+    shape_.experts.push_back(layer.experts);
+  }
+  shape_.shared_experts = decoder.spec().shared_intermediate_size > 0;
+}
+
+absl::Status ModelRunner::Allocate() {
+  compute::Backend& backend = decoder_.backend();
+  const int64_t group = std::min(options_.max_sequences, kMaxRowGroup);
+  ASSIGN_OR_RETURN(cache_, decoder_.AllocateKvCache(options_.num_kv_blocks, options_.kv_block_size));
+  RETURN_IF_ERROR(AllocateLanes(1));
+  ASSIGN_OR_RETURN(logits_, backend.Allocate(DType::kF32, {group, decoder_.spec().vocab_size}));
+  ASSIGN_OR_RETURN(hidden_, backend.Allocate(DType::kF32, {group, decoder_.spec().hidden_size}));
+  return absl::OkStatus();
+}
+
+// Lanes beyond the first are made when they are first needed.
+absl::Status ModelRunner::AllocateLanes(size_t count) {
+  const int64_t most = std::max<int64_t>(options_.max_batch_tokens, kMaxRowGroup);
+  while (lanes_.size() < count) {
+    const int64_t share = static_cast<int64_t>(lanes_.size()) + 1;
+    const int64_t tokens = (most + share - 1) / share;
+    Lane lane;
+    ASSIGN_OR_RETURN(lane.activations, decoder_.AllocateActivations(tokens));
+    ASSIGN_OR_RETURN(lane.buffers, dispatcher_.AllocateBuffers(tokens));
+    lanes_.push_back(std::move(lane));
+  }
+  return absl::OkStatus();
+}
+
+// Adds its lifetime to a total.
+class ModelRunner::Stretch {
+ public:
+  explicit Stretch(absl::Duration& total) : total_(total) {}
+  Stretch(const Stretch&) = delete;
+  ~Stretch() { total_ += absl::Now() - begin_; }
+
+ private:
+  absl::Duration& total_;
+  const absl::Time begin_ = absl::Now();
+};
+
+absl::Status ModelRunner::Forward(const StepInput& step) {
+  RETURN_IF_ERROR(AllocateLanes(step.micro_batches.size()));
+  report_ = {.micro_batches = static_cast<int>(step.micro_batches.size())};
+  waits_.clear();
+  computing_.clear();
+  BeginStep(step);
+  RETURN_IF_ERROR(RunPipeline(step));
+  EndStep();
+  return decoder_.backend().Record()->Wait();
+}
+
+void ModelRunner::BeginStep(const StepInput& step) {
+  const Stretch stretch(report_.router);
+  if (!step.copies.empty()) {
+    decoder_.CopyBlocks(cache_, step.copies);
+  }
+  for (size_t i = 0; i < step.micro_batches.size(); ++i) {
+    const MicroBatchInput& input = step.micro_batches[i];
+    Lane& lane = lanes_[i];
+    lane.layout = decoder_.backend().PrepareBatch(input.sequences, options_.kv_block_size);
+    lane.flight.reset();
+    lane.cost = {};
+    lane.load.tokens = static_cast<int64_t>(input.ids.size());
+    lane.load.has_prompt = input.sequences.size() < input.ids.size();
+    decoder_.Embed(input.ids, lane.activations);
+  }
+}
+
+absl::Status ModelRunner::RunPipeline(const StepInput& step) {
+  std::vector<bool> follows;
+  for (const MicroBatchInput& input : step.micro_batches) {
+    follows.push_back(input.follows);
+  }
+  Pipeline pipeline(shape_, std::move(follows));
+  // Flights of a step that failed answer into a queue that nobody reads any more.
+  const auto arrivals = std::make_shared<ArrivalQueue>();
+  while (true) {
+    while (const std::optional<int32_t> arrived = arrivals->TryPop()) {
+      pipeline.OnArrived(*arrived);
+    }
+    const PipelineTask task = pipeline.Next();
+    switch (task.kind) {
+      case PipelineTask::Kind::kDone:
+        return absl::OkStatus();
+      case PipelineTask::Kind::kWait: {
+        const absl::Time begin = absl::Now();
+        pipeline.OnArrived(arrivals->Pop());
+        waits_.push_back({begin, absl::Now()});
+        break;
+      }
+      case PipelineTask::Kind::kSharedExpert:
+        RunSharedExpert(lanes_[task.micro_batch], task.layer);
+        pipeline.OnDone(task);
+        break;
+      case PipelineTask::Kind::kAdvance:
+        RETURN_IF_ERROR(Advance(task, pipeline.OwesSharedExpert(task.micro_batch), arrivals));
+        pipeline.OnDone(task);
+        break;
+    }
+  }
+}
+
+void ModelRunner::RunSharedExpert(Lane& lane, int layer) {
+  absl::Duration spent;
+  {
+    const Stretch stretch(spent);
+    decoder_.SharedExpert(layer, lane.activations);
+  }
+  report_.shared += spent;
+  lane.cost.shared += absl::ToDoubleSeconds(spent);
+}
+
+absl::Status ModelRunner::Advance(const PipelineTask& task, bool owes_shared_expert,
+                                  const std::shared_ptr<ArrivalQueue>& arrivals) {
+  Lane& lane = lanes_[task.micro_batch];
+  if (lane.flight.has_value() && owes_shared_expert) {
+    RunSharedExpert(lane, task.layer - 1);
+  }
+  absl::Duration spent;
+  {
+    const Stretch stretch(spent);
+    if (lane.flight.has_value()) {
+      RETURN_IF_ERROR(Land(lane, task.layer - 1));
+    }
+    if (task.layer < decoder_.spec().num_layers()) {
+      decoder_.Attend(task.layer, *lane.layout, cache_, lane.activations);
+      if (!shape_.experts[task.layer]) {
+        decoder_.DenseMlp(task.layer, lane.activations);
+      } else {
+        decoder_.Route(task.layer, lane.activations);
+        ASSIGN_OR_RETURN(lane.flight,
+                         dispatcher_.Start(task.layer, lane.activations, lane.buffers,
+                                           [arrivals, i = task.micro_batch] { arrivals->Push(i); }));
+      }
+    }
+  }
+  report_.router += spent;
+  lane.cost.router += absl::ToDoubleSeconds(spent);
+  return absl::OkStatus();
+}
+
+// A dispatch has come back.
+absl::Status ModelRunner::Land(Lane& lane, int layer) {
+  ExpertFlight flight = *std::move(lane.flight);
+  lane.flight.reset();
+  ASSIGN_OR_RETURN(const FlightTimes times, dispatcher_.Finish(std::move(flight), lane.buffers, lane.activations));
+  decoder_.Combine(layer, lane.activations);
+  const absl::Duration wire =
+      std::max((times.arrived - times.sent) - times.compute - times.queued, absl::ZeroDuration());
+  computing_.push_back({times.arrived - wire / 2 - times.compute, times.arrived - wire / 2});
+  lane.cost.expert += absl::ToDoubleSeconds(times.compute);
+  lane.cost.wire += absl::ToDoubleSeconds(wire) / 2;
+  report_.wire += wire;
+  report_.dispatch_bytes += times.bytes_sent;
+  report_.combine_bytes += times.bytes_received;
+  return absl::OkStatus();
+}
+
+void ModelRunner::EndStep() {
+  absl::Duration waited;
+  for (const scheduler::TimeSpan& wait : waits_) {
+    waited += wait.end - wait.begin;
+  }
+  report_.expert_wait = scheduler::Overlap(waits_, computing_);
+  report_.wire_wait = waited - report_.expert_wait;
+  const double layers = std::max<double>(static_cast<double>(std::count(shape_.experts.begin(), shape_.experts.end(), true)), 1);
+  for (int i = 0; i < report_.micro_batches; ++i) {
+    scheduler::LayerCost cost = lanes_[i].cost;
+    for (double* part : {&cost.router, &cost.shared, &cost.expert, &cost.wire}) {
+      *part /= layers;
+    }
+    report_.layers.emplace_back(lanes_[i].load, cost);
+  }
+}
+
+absl::Status ModelRunner::VisitLogits(absl::Span<const RowRef> rows, RowVisitor visit) {
+  return Visit(rows, logits_, visit);
+}
+
+absl::Status ModelRunner::VisitHidden(absl::Span<const RowRef> rows, RowVisitor visit) {
+  return Visit(rows, hidden_, visit);
+}
+
+// One pass over lm_head for all micro-batches: it is often the largest matrix of a step.
+absl::Status ModelRunner::Visit(absl::Span<const RowRef> rows, const compute::Tensor& out, RowVisitor visit) {
+  compute::Backend& backend = decoder_.backend();
+  const int64_t width = out.dim(1);
+  const int64_t total = static_cast<int64_t>(rows.size());
+  for (int64_t begin = 0; begin < total; begin += out.dim(0)) {
+    const int64_t count = std::min(out.dim(0), total - begin);
+    GatherHidden(rows.subspan(begin, count));
+    const bool logits = &out == &logits_;
+    if (logits) {
+      decoder_.LmHead(hidden_.Rows(0, count), logits_.Rows(0, count));
+    }
+    host_rows_.resize(std::max<size_t>(host_rows_.size(), count * width));
+    const absl::Span<float> host = absl::MakeSpan(host_rows_).subspan(0, count * width);
+    backend.Download(out.Rows(0, count), compute::WritableBytesOf(host));
+    RETURN_IF_ERROR(backend.Record()->Wait());
+    const absl::Time start = absl::Now();
+    for (int64_t i = 0; i < count; ++i) {
+      visit(begin + i, host.subspan(i * width, width));
+    }
+    visiting_ += absl::Now() - start;
+  }
+  return absl::OkStatus();
+}
+
+void ModelRunner::GatherHidden(absl::Span<const RowRef> rows) {
+  std::vector<int32_t> of_lane;
+  for (size_t begin = 0; begin < rows.size(); begin += of_lane.size()) {
+    const int32_t lane = rows[begin].micro_batch;
+    of_lane.clear();
+    for (size_t i = begin; i < rows.size() && rows[i].micro_batch == lane; ++i) {
+      of_lane.push_back(rows[i].row);
+    }
+    decoder_.Hidden(of_lane, lanes_[lane].activations,
+                    hidden_.Rows(static_cast<int64_t>(begin), static_cast<int64_t>(of_lane.size())));
+  }
+}
+
+}  // namespace tandem::router

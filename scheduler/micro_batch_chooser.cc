@@ -1,0 +1,81 @@
+#include "scheduler/micro_batch_chooser.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "scheduler/pipeline_simulator.h"
+
+namespace tandem::scheduler {
+namespace {
+
+constexpr double kMargin = 0.99;     // of the time with m = 1
+constexpr int kMemory = 8;           // samples that a correction is made of
+constexpr size_t kSimulatedLayers = 8;  // more of them take as long each
+constexpr int kKeep = 16;            // steps that a choice is kept for
+constexpr int kTried[] = {1, 2, 3, 4, 6, 8};
+
+}  // namespace
+
+MicroBatchChooser::Key MicroBatchChooser::KeyOf(int64_t tokens, int64_t prompt_tokens) {
+  return {static_cast<int>(std::lround(2 * std::log2(static_cast<double>(tokens)))), prompt_tokens > 0};
+}
+
+double MicroBatchChooser::Predict(int64_t tokens, int64_t prompt_tokens, int m) const {
+  const int64_t count = std::min<int64_t>(m, tokens);
+  std::vector<LayerCost> costs;
+  std::vector<bool> follows;
+  int64_t begin = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const int64_t size = (tokens - begin + count - i - 1) / (count - i);
+    const bool has_prompt = begin + size > tokens - prompt_tokens;
+    follows.push_back(i > 0 && begin > tokens - prompt_tokens);
+    costs.push_back(costs_.Predict({.tokens = size, .has_prompt = has_prompt}));
+    begin += size;
+  }
+  PipelineShape shape = shape_;
+  shape.experts.resize(std::min(shape.experts.size(), kSimulatedLayers), true);
+  const double scale = static_cast<double>(shape_.experts.size()) / static_cast<double>(shape.experts.size());
+  return SimulateStep(shape, follows, costs).seconds * scale;
+}
+
+int MicroBatchChooser::Choose(int64_t tokens, int64_t prompt_tokens) {
+  Kind& kind = kinds_[KeyOf(tokens, prompt_tokens)];
+  if (kind.uses_left > 0 && kind.chosen <= tokens) {
+    --kind.uses_left;
+    return kind.chosen;
+  }
+  double best_seconds = 0;
+  int best = 1;
+  for (const int m : kTried) {
+    if (m > tokens) {
+      break;
+    }
+    const Record& record = kind.cuts[m];
+    if (record.samples == 0) {
+      return m;
+    }
+    const double seconds = Predict(tokens, prompt_tokens, m) * record.ratio * (m == 1 ? kMargin : 1);
+    if (m == 1 || seconds < best_seconds) {
+      best_seconds = seconds;
+      best = m;
+    }
+  }
+  kind.chosen = best;
+  kind.uses_left = kKeep;
+  return best;
+}
+
+void MicroBatchChooser::Observe(int64_t tokens, int64_t prompt_tokens, int micro_batches, double seconds,
+                                absl::Span<const std::pair<MicroBatchLoad, LayerCost>> layers) {
+  for (const auto& [load, cost] : layers) {
+    costs_.Observe(load, cost);
+  }
+  const double predicted = Predict(tokens, prompt_tokens, micro_batches);
+  Record& record = kinds_[KeyOf(tokens, prompt_tokens)].cuts[micro_batches];
+  record.samples = std::min(record.samples + 1, kMemory);
+  if (predicted > 0) {
+    record.ratio += (seconds / predicted - record.ratio) / record.samples;
+  }
+}
+
+}  // namespace tandem::scheduler

@@ -1,0 +1,96 @@
+#include "scheduler/micro_batch_chooser.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+
+#include "scheduler/pipeline_simulator.h"
+
+namespace tandem::scheduler {
+namespace {
+
+TEST(CostCurve, InterpolatesBetweenWhatItSaw) {
+  CostCurve curve;
+  EXPECT_EQ(curve.At(5), 0);
+  curve.Observe(8, 2.0);
+  EXPECT_DOUBLE_EQ(curve.At(8), 2);
+  EXPECT_DOUBLE_EQ(curve.At(4), 1.5) << "half fixed, half proportional";
+  curve.Observe(16, 4.0);
+  EXPECT_NEAR(curve.At(12), 3, 0.01);
+  for (int i = 0; i < 200; ++i) {
+    curve.Observe(16, 6.0);
+  }
+  EXPECT_NEAR(curve.At(16), 6, 0.01) << "old samples fade";
+}
+
+// The formula of DESIGN.md section 5: with m · max(Ta, Te) ≥ Ta + Te + 2 Tc the wire is hidden, and a layer of all
+// micro-batches takes m · max(Ta, Te).
+TEST(SimulateStep, AgreesWithTheClosedForm) {
+  const int kLayers = 50;
+  const PipelineShape shape = {.experts = std::vector<bool>(kLayers, true), .shared_experts = false};
+  for (const double attention : {1.0, 2.0}) {
+    for (const double expert : {0.5, 1.0, 3.0}) {
+      for (const double wire : {0.0, 0.5, 2.0}) {
+        for (int m = 1; m <= 8; ++m) {
+          const std::vector<LayerCost> costs(m, {.router = attention, .expert = expert, .wire = wire});
+          const double seconds = SimulateStep(shape, std::vector<bool>(m, false), costs).seconds;
+          const double round_trip = attention + expert + 2 * wire;
+          const double per_layer = std::max(m * std::max(attention, expert), round_trip);
+          EXPECT_NEAR(seconds, kLayers * per_layer, m * round_trip)
+              << "Ta " << attention << ", Te " << expert << ", Tc " << wire << ", m " << m;
+        }
+      }
+    }
+  }
+}
+
+// A machine whose costs are known. Drives the chooser as the engine does, and compares what it ends with to the best.
+void ExpectNoRegret(const std::function<LayerCost(int64_t tokens)>& cost_of) {
+  const PipelineShape shape = {.experts = std::vector<bool>(24, true), .shared_experts = false};
+  MicroBatchChooser chooser(shape);
+  const auto run = [&](int64_t tokens, int m, std::vector<std::pair<MicroBatchLoad, LayerCost>>* layers) {
+    std::vector<LayerCost> costs;
+    for (int64_t i = 0, begin = 0; i < m; ++i) {
+      const int64_t size = (tokens - begin + m - i - 1) / (m - i);
+      costs.push_back(cost_of(size));
+      if (layers != nullptr) {
+        layers->push_back({{.tokens = size}, costs.back()});
+      }
+      begin += size;
+    }
+    return SimulateStep(shape, std::vector<bool>(m, false), costs).seconds;
+  };
+  for (const int64_t tokens : {1, 2, 4, 8, 16, 32, 64, 128, 256}) {
+    int m = 1;
+    for (int step = 0; step < 12; ++step) {
+      m = chooser.Choose(tokens, 0);
+      ASSERT_LE(m, tokens);
+      std::vector<std::pair<MicroBatchLoad, LayerCost>> layers;
+      const double seconds = run(tokens, m, &layers);
+      chooser.Observe(tokens, 0, m, seconds, layers);
+    }
+    double best = run(tokens, 1, nullptr);
+    for (int other = 2; other <= std::min<int64_t>(8, tokens); ++other) {
+      best = std::min(best, run(tokens, other, nullptr));
+    }
+    EXPECT_GE(best / run(tokens, m, nullptr), 0.97) << tokens << " tokens, m " << m;
+  }
+}
+
+TEST(MicroBatchChooser, CutsWhereTheWireIsLong) {
+  ExpectNoRegret([](int64_t n) {
+    return LayerCost{.router = 1e-4 + 1e-5 * n, .expert = 1e-4 + 1e-5 * n, .wire = 1e-3};
+  });
+}
+
+TEST(MicroBatchChooser, LeavesMemoryBoundBatchesWhole) {
+  ExpectNoRegret([](int64_t n) { return LayerCost{.router = 1e-3, .expert = 2e-3 + 1e-6 * n, .wire = 1e-5}; });
+}
+
+TEST(MicroBatchChooser, BalancedComputeBoundLoadsAreCut) {
+  ExpectNoRegret([](int64_t n) { return LayerCost{.router = 1e-4 * n, .expert = 1e-4 * n, .wire = 1e-5}; });
+}
+
+}  // namespace
+}  // namespace tandem::scheduler

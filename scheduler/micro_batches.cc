@@ -1,0 +1,34 @@
+#include "scheduler/micro_batches.h"
+
+#include <algorithm>
+
+namespace tandem::scheduler {
+
+std::vector<MicroBatch> CutStep(absl::Span<const StepItem> items, int count) {
+  int64_t left = 0;
+  for (const StepItem& item : items) {
+    left += item.num_tokens;
+  }
+  std::vector<MicroBatch> cut;
+  size_t next = 0;
+  int64_t taken = 0;  // tokens of items[next] that are placed
+  for (int64_t remaining = std::min<int64_t>(count, left); remaining > 0; --remaining) {
+    int64_t room = (left + remaining - 1) / remaining;
+    left -= room;
+    MicroBatch& micro_batch = cut.emplace_back();
+    micro_batch.follows = taken > 0;
+    while (room > 0) {
+      const int64_t tokens = std::min(room, items[next].num_tokens - taken);
+      micro_batch.items.push_back({items[next].sequence, tokens});
+      room -= tokens;
+      taken += tokens;
+      if (taken == items[next].num_tokens) {
+        taken = 0;
+        ++next;
+      }
+    }
+  }
+  return cut;
+}
+
+}  // namespace tandem::scheduler

@@ -1,0 +1,160 @@
+#include "scheduler/pipeline.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <random>
+#include <set>
+
+#include "scheduler/micro_batches.h"
+
+namespace tandem::scheduler {
+namespace {
+
+using Kind = PipelineTask::Kind;
+
+TEST(Pipeline, OneMicroBatchGoesBackAndForth) {
+  const PipelineShape shape = {.experts = {false, true, true}, .shared_experts = true};
+  Pipeline pipeline(shape, {false});
+  std::vector<PipelineTask> done;
+  while (pipeline.Next().kind != Kind::kDone) {
+    const PipelineTask task = pipeline.Next();
+    if (task.kind == Kind::kWait) {
+      pipeline.OnArrived(0);
+    } else {
+      pipeline.OnDone(task);
+    }
+    done.push_back(task);
+  }
+  EXPECT_THAT(done, testing::ElementsAre(PipelineTask{Kind::kAdvance, 0, 0}, PipelineTask{Kind::kAdvance, 0, 1},
+                                         PipelineTask{Kind::kSharedExpert, 0, 1}, PipelineTask{Kind::kWait, 0, 0},
+                                         PipelineTask{Kind::kAdvance, 0, 2}, PipelineTask{Kind::kSharedExpert, 0, 2},
+                                         PipelineTask{Kind::kWait, 0, 0}, PipelineTask{Kind::kAdvance, 0, 3}));
+}
+
+TEST(Pipeline, WorksOnAnotherWhileOneIsAway) {
+  const PipelineShape shape = {.experts = {true, true}, .shared_experts = true};
+  Pipeline pipeline(shape, {false, false});
+  pipeline.OnDone(pipeline.Next());
+  EXPECT_EQ(pipeline.Next(), (PipelineTask{Kind::kAdvance, 1, 0})) << "a dispatch goes before a shared expert";
+  pipeline.OnDone(pipeline.Next());
+  EXPECT_EQ(pipeline.Next(), (PipelineTask{Kind::kSharedExpert, 0, 0}));
+  pipeline.OnArrived(1);
+  EXPECT_EQ(pipeline.Next(), (PipelineTask{Kind::kAdvance, 1, 1}));
+}
+
+TEST(Pipeline, WithIdleWorkersTheShortestWayToADispatchComesFirst) {
+  const PipelineShape shape = {.experts = {true, true}, .shared_experts = true};
+  Pipeline pipeline(shape, {false, false});
+  pipeline.OnDone(pipeline.Next());
+  pipeline.OnDone(pipeline.Next());
+  pipeline.OnDone({Kind::kSharedExpert, 1, 0});
+  pipeline.OnArrived(0);
+  pipeline.OnArrived(1);
+  EXPECT_EQ(pipeline.Next(), (PipelineTask{Kind::kAdvance, 1, 1}));
+}
+
+// Property, over random arrivals: every micro-batch visits every layer once and in order, one that follows another never
+// overtakes it, shared experts are computed before the combine or owed at it, and the router never waits while there is
+// something to do.
+TEST(Pipeline, VisitsEveryLayerOnceAndInOrder) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 2000; ++round) {
+    PipelineShape shape;
+    shape.shared_experts = random() % 2 == 0;
+    for (size_t layer = 0; layer < 1 + random() % 6; ++layer) {
+      shape.experts.push_back(random() % 4 != 0);
+    }
+    const int layers = static_cast<int>(shape.experts.size());
+    std::vector<bool> follows(1 + random() % 8);
+    for (size_t i = 1; i < follows.size(); ++i) {
+      follows[i] = random() % 3 == 0;
+    }
+    Pipeline pipeline(shape, follows);
+    std::vector<int> visited(follows.size(), 0);
+    std::vector<int> shared(follows.size(), 0);
+    std::vector<int> owed(follows.size(), 0);
+    std::set<int32_t> away;
+    for (int steps = 0;; ++steps) {
+      ASSERT_LT(steps, 10000);
+      const PipelineTask task = pipeline.Next();
+      if (task.kind == Kind::kDone) {
+        break;
+      }
+      if (task.kind == Kind::kWait || (!away.empty() && random() % 3 == 0)) {
+        ASSERT_FALSE(away.empty()) << "waits for nothing";
+        const int32_t arrived = *std::next(away.begin(), static_cast<int64_t>(random() % away.size()));
+        away.erase(arrived);
+        pipeline.OnArrived(arrived);
+        continue;
+      }
+      if (task.kind == Kind::kSharedExpert) {
+        ++shared[task.micro_batch];
+      } else {
+        ASSERT_EQ(task.layer, visited[task.micro_batch]++);
+        ASSERT_FALSE(away.contains(task.micro_batch));
+        owed[task.micro_batch] += pipeline.OwesSharedExpert(task.micro_batch);
+        if (task.layer < layers && follows[task.micro_batch]) {
+          ASSERT_GT(visited[task.micro_batch - 1], task.layer) << "overtook the one it follows";
+        }
+        if (task.layer < layers && shape.experts[task.layer]) {
+          away.insert(task.micro_batch);
+        }
+      }
+      pipeline.OnDone(task);
+    }
+    EXPECT_TRUE(away.empty());
+    const int64_t dispatches = std::count(shape.experts.begin(), shape.experts.end(), true);
+    for (size_t i = 0; i < follows.size(); ++i) {
+      EXPECT_EQ(visited[i], layers + 1);
+      EXPECT_EQ(shared[i] + owed[i], shape.shared_experts ? dispatches : 0);
+    }
+  }
+}
+
+TEST(CutStep, SplitsPromptsBetweenNeighbours) {
+  const std::vector<StepItem> items = {{0, 1}, {1, 1}, {2, 10}};
+  const std::vector<MicroBatch> cut = CutStep(items, 3);
+  ASSERT_EQ(cut.size(), 3u);
+  EXPECT_THAT(cut[0].items, testing::ElementsAre(StepItem{0, 1}, StepItem{1, 1}, StepItem{2, 2}));
+  EXPECT_THAT(cut[1].items, testing::ElementsAre(StepItem{2, 4}));
+  EXPECT_TRUE(cut[1].follows);
+  EXPECT_THAT(cut[2].items, testing::ElementsAre(StepItem{2, 4}));
+  EXPECT_TRUE(cut[2].follows);
+}
+
+// Property: nothing is lost, nothing is empty, the bound holds, and `follows` says the truth.
+TEST(CutStep, KeepsEveryTokenOnce) {
+  std::mt19937 random(6);
+  for (int round = 0; round < 1000; ++round) {
+    std::vector<StepItem> items;
+    int64_t total = 0;
+    for (size_t i = 0; i < 1 + random() % 12; ++i) {
+      items.push_back({static_cast<int32_t>(i), random() % 2 == 0 ? 1 : 1 + static_cast<int64_t>(random() % 50)});
+      total += items.back().num_tokens;
+    }
+    const int count = 1 + static_cast<int>(random() % 8);
+    const std::vector<MicroBatch> cut = CutStep(items, count);
+    EXPECT_EQ(static_cast<int64_t>(cut.size()), std::min<int64_t>(count, total));
+    std::vector<int64_t> tokens(items.size(), 0);
+    int32_t last = -1;
+    for (size_t i = 0; i < cut.size(); ++i) {
+      ASSERT_FALSE(cut[i].items.empty());
+      EXPECT_EQ(cut[i].follows, cut[i].items.front().sequence == last);
+      int64_t size = 0;
+      for (const StepItem& item : cut[i].items) {
+        EXPECT_GE(item.sequence, last);
+        last = item.sequence;
+        tokens[item.sequence] += item.num_tokens;
+        size += item.num_tokens;
+      }
+      EXPECT_LE(size, (total + count - 1) / count);
+    }
+    for (size_t i = 0; i < items.size(); ++i) {
+      EXPECT_EQ(tokens[i], items[i].num_tokens);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tandem::scheduler
