@@ -21,7 +21,9 @@ struct OpenedModel {
   transport::ModelIdentity identity;
 };
 
-// Reads config.json and the safetensors headers, and refuses what cannot be served, saying why.
-absl::StatusOr<std::shared_ptr<const OpenedModel>> OpenModel(const std::string& dir, const std::string& dtype);
+// Reads config.json and the safetensors headers, and refuses what cannot be served, saying why. `dtype` as in --dtype,
+// `kv_cache_dtype` as in --kv-cache-dtype, which concerns routers alone.
+absl::StatusOr<std::shared_ptr<const OpenedModel>> OpenModel(const std::string& dir, const std::string& dtype,
+                                                             const std::string& kv_cache_dtype = "auto");
 
 }  // namespace tandem::cli

@@ -12,7 +12,8 @@
 //   Linear, Mlp     one fused multiply-add chain over the input features in ascending order; the bias is added last
 //   RmsNorm         16 interleaved partial sums, then a fixed tree
 //   PagedAttention  dot products as in RmsNorm; the KV positions in ascending tiles of kAttentionTile, aligned to
-//                   position 0, online softmax between tiles
+//                   position 0, online softmax between tiles; a quantized cache's scales multiply the finished
+//                   dot products and the probabilities
 //   Combine         experts in gate order, then the shared expert, then the residual
 // Activations are f32. "wire" tensors (what crosses to expert workers) have the model's wire dtype, f32 or bf16.
 #pragma once
@@ -26,6 +27,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "compute/dtype.h"
+#include "compute/kv_cache.h"
 #include "compute/tensor.h"
 
 namespace tandem::compute {
@@ -81,13 +83,6 @@ struct SequenceRows {
 class BatchLayout {
  public:
   virtual ~BatchLayout() = default;
-};
-
-// One layer's paged KV cache. MLA keeps its compressed latent: `values` is absent and a value is the first v_dim
-// elements of the key.
-struct KvCacheLayer {
-  Tensor keys;    // [num_blocks, block_size, num_kv_heads, key_dim]    f32 or bf16
-  Tensor values;  // [num_blocks, block_size, num_kv_heads, value_dim]  same dtype
 };
 
 // One block of a KV cache to be copied over another.
@@ -213,7 +208,7 @@ class Backend {
   virtual void PagedAttention(const AttentionArgs& args, const Tensor& q, const BatchLayout& batch,
                               const KvCacheLayer& cache, const Tensor& out) = 0;
 
-  // Copies whole blocks, keys and values, inside one layer's cache (copy-on-write). Blocks are within the cache; no
+  // Copies whole blocks with their scales inside one layer's cache (copy-on-write). Blocks are within the cache; no
   // target is named twice or is also a source.
   virtual void CopyBlocks(const KvCacheLayer& cache, absl::Span<const BlockCopy> copies) = 0;
 

@@ -16,6 +16,8 @@ absl::string_view DTypeName(DType dtype) {
       return "float16";
     case DType::kF8E4M3:
       return "float8_e4m3fn";
+    case DType::kI8:
+      return "int8";
     case DType::kI32:
       return "int32";
   }

@@ -8,8 +8,8 @@
 
 namespace tandem::compute {
 
-// kF16 and kF8E4M3 occur in checkpoints only: they are widened while loading.
-enum class DType : uint8_t { kF32, kBF16, kF16, kF8E4M3, kI32 };
+// kF16 occurs in checkpoints only, kF8E4M3 in checkpoints and KV caches, kI8 in KV caches.
+enum class DType : uint8_t { kF32, kBF16, kF16, kF8E4M3, kI8, kI32 };
 
 constexpr size_t DTypeBytes(DType dtype) {
   switch (dtype) {
@@ -20,6 +20,7 @@ constexpr size_t DTypeBytes(DType dtype) {
     case DType::kF16:
       return 2;
     case DType::kF8E4M3:
+    case DType::kI8:
       return 1;
   }
   return 0;

@@ -11,6 +11,13 @@ using compute::DType;
 using compute::Shape;
 using compute::Tensor;
 
+compute::KvRow CacheRow(const AttentionSpec& attention) {
+  return {.num_kv_heads = attention.cache_heads(),
+          .key_dim = attention.key_dim(),
+          .value_dim = attention.value_dim(),
+          .latent = attention.kind == AttentionKind::kMla};
+}
+
 }  // namespace
 
 absl::StatusOr<Activations> Decoder::AllocateActivations(int64_t max_tokens) const {
@@ -44,26 +51,15 @@ absl::StatusOr<Activations> Decoder::AllocateActivations(int64_t max_tokens) con
 }
 
 int64_t Decoder::KvBytesPerToken(const ModelSpec& spec, DType dtype) {
-  const AttentionSpec& attention = spec.attention;
-  const int64_t elements = attention.kind == AttentionKind::kMla
-                               ? attention.key_dim()
-                               : attention.cache_heads() * (attention.key_dim() + attention.value_dim());
-  return spec.num_layers() * elements * static_cast<int64_t>(DTypeBytes(dtype));
+  return spec.num_layers() * compute::KvRowBytes(CacheRow(spec.attention), dtype);
 }
 
 absl::StatusOr<KvCache> Decoder::AllocateKvCache(int64_t num_blocks, int block_size) const {
-  const AttentionSpec& attention = spec_.attention;
   KvCache cache{num_blocks, block_size, {}};
   for (int layer = 0; layer < spec_.num_layers(); ++layer) {
-    compute::KvCacheLayer entry;
-    ASSIGN_OR_RETURN(entry.keys,
-                     backend_.Allocate(dtypes_.kv_cache,
-                                       {num_blocks, block_size, attention.cache_heads(), attention.key_dim()}));
-    if (attention.kind == AttentionKind::kGqa) {
-      ASSIGN_OR_RETURN(entry.values,
-                       backend_.Allocate(dtypes_.kv_cache,
-                                         {num_blocks, block_size, attention.cache_heads(), attention.value_dim()}));
-    }
+    ASSIGN_OR_RETURN(compute::KvCacheLayer entry,
+                     compute::AllocateKvCacheLayer(backend_, CacheRow(spec_.attention), dtypes_.kv_cache, num_blocks,
+                                                   block_size));
     cache.layers.push_back(std::move(entry));
   }
   return cache;

@@ -25,11 +25,56 @@ absl::Status CheckTokens(const std::vector<int32_t>& tokens, int32_t vocab_size)
   return absl::OkStatus();
 }
 
+// Keeps the end of a prompt, where the question usually is.
+void Truncate(const CompletionRequest& request, int64_t context, std::vector<int32_t>& tokens) {
+  if (!request.truncate_prompt_tokens.has_value()) {
+    return;
+  }
+  const int64_t keep = *request.truncate_prompt_tokens >= 0
+                           ? *request.truncate_prompt_tokens
+                           : std::max<int64_t>(1, context - std::max(1, request.sampling.max_tokens));
+  if (static_cast<int64_t>(tokens.size()) > keep) {
+    tokens.erase(tokens.begin(), tokens.end() - keep);
+  }
+}
+
+absl::Status CheckLength(const Prompt& prompt, size_t tokens, int64_t context) {
+  const char* field = std::holds_alternative<ChatPrompt>(prompt) ? "messages" : "prompt";
+  if (tokens == 0) {
+    return InvalidField(field, "the prompt is empty: it needs at least one token");
+  }
+  if (static_cast<int64_t>(tokens) < context) {
+    return absl::OkStatus();
+  }
+  return WithApiCode(absl::InvalidArgumentError(
+                         absl::StrCat("the prompt has ", tokens, " tokens, but the context of this model holds ",
+                                      context, ", of which at least one is for the answer; shorten the prompt")),
+                     "context_length_exceeded", field);
+}
+
+GenerationRequest ToGeneration(CompletionRequest request, std::vector<int32_t> tokens, absl::Time deadline) {
+  GenerationRequest generation;
+  generation.request_id = std::move(request.request_id);
+  generation.prompt = std::move(tokens);
+  generation.sampling = std::move(request.sampling);
+  generation.priority = request.priority;
+  generation.user = std::move(request.user);
+  generation.cache_salt = std::move(request.cache_salt);
+  generation.deadline = deadline;
+  generation.constraint = std::move(request.constraint);
+  return generation;
+}
+
 }  // namespace
 
 CompletionService::CompletionService(TokenEngine* engine, const TextCodec* codec, const PromptTemplate* prompt_template,
-                                     Executor* executor, CompletionMetrics* metrics)
-    : engine_(engine), codec_(codec), template_(prompt_template), executor_(executor), metrics_(metrics) {}
+                                     Executor* executor, CompletionMetrics* metrics, CompletionOptions options)
+    : engine_(engine),
+      codec_(codec),
+      template_(prompt_template),
+      executor_(executor),
+      metrics_(metrics),
+      options_(options) {}
 
 absl::StatusOr<std::vector<int32_t>> CompletionService::Tokenize(const Prompt& prompt) const {
   if (const auto* tokens = std::get_if<TokenPrompt>(&prompt)) {
@@ -64,29 +109,19 @@ absl::StatusOr<std::shared_ptr<Completion>> CompletionService::Submit(Completion
     return Health();
   }
   ASSIGN_OR_RETURN(std::vector<int32_t> tokens, Tokenize(request.prompt));
-  if (tokens.empty()) {
-    return InvalidField("prompt", "the prompt is empty: it needs at least one token");
-  }
-  const int64_t context = engine_->max_model_len();
-  const int64_t prompt_tokens = static_cast<int64_t>(tokens.size());
-  if (prompt_tokens >= context) {
-    return WithApiCode(absl::InvalidArgumentError(absl::StrCat(
-                           "the prompt has ", prompt_tokens, " tokens, but the context of this model holds ", context,
-                           ", of which at least one is for the answer; shorten the prompt")),
-                       "context_length_exceeded",
-                       std::holds_alternative<ChatPrompt>(request.prompt) ? "messages" : "prompt");
-  }
+  Truncate(request, engine_->max_model_len(), tokens);
+  RETURN_IF_ERROR(CheckLength(request.prompt, tokens.size(), engine_->max_model_len()));
   SamplingParams& sampling = request.sampling;
-  const int64_t room = context - prompt_tokens;
-  sampling.max_tokens =
-      static_cast<int32_t>(sampling.max_tokens > 0 ? std::min<int64_t>(sampling.max_tokens, room) : room);
+  const int64_t room = engine_->max_model_len() - static_cast<int64_t>(tokens.size());
+  sampling.max_tokens = static_cast<int32_t>(request.prompt_only         ? 1
+                                             : sampling.max_tokens > 0 ? std::min<int64_t>(sampling.max_tokens, room)
+                                                                       : room);
   sampling.min_tokens = std::min(sampling.min_tokens, sampling.max_tokens);
 
-  auto completion = std::make_shared<RunningCompletion>(request, static_cast<int32_t>(prompt_tokens),
-                                                        codec_->NewDecoder(request.skip_special_tokens),
-                                                        std::move(sink), engine_, executor_, metrics_);
+  auto completion =
+      std::make_shared<RunningCompletion>(request, tokens, *codec_, std::move(sink), engine_, executor_, metrics_);
   metrics_->Queued();
-  auto id = engine_->Submit({.request_id = request.request_id, .prompt = std::move(tokens), .sampling = sampling},
+  auto id = engine_->Submit(ToGeneration(std::move(request), std::move(tokens), Deadline()),
                             [completion](const TokenEvent& event) { completion->OnEvent(event); });
   if (!id.ok()) {
     metrics_->Unqueued();

@@ -1,17 +1,20 @@
 // The text level of generation: prompt in, text out, on top of the token engine. Shared by every API front end.
 //
-// A request is rendered (chat template) and tokenized on the caller's thread, submitted, and its tokens come back as
-// text deltas on the executor: detokenized, free of stop strings, in order.
+// A request is rendered (chat template) and tokenized on the caller's thread, submitted, and the tokens of its answers
+// come back as text deltas on the executor: detokenized, free of stop strings, in order.
 #pragma once
 
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "router/completion_metrics.h"
 #include "router/executor.h"
 #include "router/text_codec.h"
@@ -38,10 +41,18 @@ using Prompt = std::variant<ChatPrompt, TextPrompt, TokenPrompt>;
 struct CompletionRequest {
   std::string request_id;
   Prompt prompt;
+  // Only so many of the prompt's last tokens are used; -1: as many as leave room for max_tokens.
+  std::optional<int32_t> truncate_prompt_tokens;
   SamplingParams sampling;  // max_tokens 0: as many as the context holds; larger values are cut to that
   std::vector<std::string> stop;
   bool include_stop_in_output = false;  // the matched stop string or stop token stays in the text
   bool skip_special_tokens = true;
+  bool prompt_only = false;  // no token is generated: the answer is what becomes known of the prompt
+
+  int32_t priority = 0;  // these four: see GenerationRequest
+  std::string user;
+  std::string cache_salt;
+  std::shared_ptr<const TokenConstraint> constraint;
 };
 
 struct Usage {
@@ -53,13 +64,17 @@ struct Usage {
 // What made a completion stop, when it was not the model's end of sequence.
 using StopReason = std::variant<std::monostate, std::string, int32_t>;
 
+// News of one answer.
 struct CompletionDelta {
+  int32_t choice = 0;                                // which of the n answers
   std::string text;                                  // may be empty while text is held back, or at the end
   std::vector<int32_t> token_ids;                    // generated since the last delta
-  FinishReason finish_reason = FinishReason::kNone;  // set on the last delta, and only there
+  std::vector<std::shared_ptr<const PositionLogprobs>> logprobs;  // of token_ids, one each, if asked for
+  std::shared_ptr<const FirstEventInfo> first;                    // with the first delta of an answer
+  FinishReason finish_reason = FinishReason::kNone;  // set on the answer's last delta, and only there
   StopReason stop_reason;
   absl::Status error;  // for kError
-  Usage usage;         // so far
+  Usage usage;         // of this answer, so far
 };
 
 // Called on the executor, never twice at the same time for one completion.
@@ -69,15 +84,21 @@ using CompletionSink = std::function<void(CompletionDelta)>;
 class Completion {
  public:
   virtual ~Completion() = default;
-  // Stops generation. A delta that is just being handed over may still arrive, none after it.
+  // Stops all answers. A delta that is just being handed over may still arrive, none after it.
   virtual void Cancel() = 0;
+  // The prompt as the engine got it.
+  virtual const std::vector<int32_t>& prompt_tokens() const = 0;
+};
+
+struct CompletionOptions {
+  absl::Duration request_timeout = absl::InfiniteDuration();  // then a request ends with DEADLINE_EXCEEDED
 };
 
 // Thread-safe. Everything handed in must outlive it, and it must outlive its completions.
 class CompletionService {
  public:
   CompletionService(TokenEngine* engine, const TextCodec* codec, const PromptTemplate* prompt_template,
-                    Executor* executor, CompletionMetrics* metrics);
+                    Executor* executor, CompletionMetrics* metrics, CompletionOptions options = {});
 
   // Renders and encodes. Errors: INVALID_ARGUMENT (template_error, bad text, token id out of range).
   absl::StatusOr<std::vector<int32_t>> Tokenize(const Prompt& prompt) const;
@@ -86,6 +107,9 @@ class CompletionService {
   // draining or no_workers. On error the sink is never called.
   absl::StatusOr<std::shared_ptr<Completion>> Start(CompletionRequest request, CompletionSink sink);
 
+  // When a request that comes now has to be done.
+  absl::Time Deadline() const { return absl::Now() + options_.request_timeout; }
+
   // From now on new requests are refused; running ones go on.
   void Drain() { draining_ = true; }
 
@@ -93,8 +117,9 @@ class CompletionService {
   absl::Status Health() const;
 
   const TextCodec& codec() const { return *codec_; }
-  const TokenEngine& engine() const { return *engine_; }
+  TokenEngine& engine() const { return *engine_; }
   Executor& executor() const { return *executor_; }
+  CompletionMetrics& metrics() const { return *metrics_; }
 
  private:
   absl::StatusOr<std::shared_ptr<Completion>> Submit(CompletionRequest request, CompletionSink sink);
@@ -104,6 +129,7 @@ class CompletionService {
   const PromptTemplate* const template_;
   Executor* const executor_;
   CompletionMetrics* const metrics_;
+  const CompletionOptions options_;
   std::atomic<bool> draining_ = false;
 };
 

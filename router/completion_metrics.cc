@@ -46,6 +46,10 @@ CompletionMetrics::CompletionMetrics(metrics::Registry& registry)
                                                    metrics::TokenLatencyBuckets())),
       end_to_end_(registry.AddHistogram("tandem_e2e_request_latency_seconds", "From submission to the last token.",
                                         metrics::RequestLatencyBuckets())),
+      queue_(registry.AddHistogram("tandem_request_queue_seconds", "From submission to the first step.",
+                                   metrics::RequestLatencyBuckets())),
+      prefill_(registry.AddHistogram("tandem_request_prefill_seconds", "From the first step to the first token.",
+                                     metrics::RequestLatencyBuckets())),
       decode_(registry.AddHistogram("tandem_request_decode_seconds", "From the first token to the last.",
                                     metrics::RequestLatencyBuckets())),
       request_prompt_tokens_(registry.AddHistogram("tandem_request_prompt_tokens", "Prompt tokens per request.",
@@ -74,18 +78,21 @@ void CompletionMetrics::Queued() { waiting_.Increment(); }
 
 void CompletionMetrics::Unqueued() { waiting_.Decrement(); }
 
-void CompletionMetrics::FirstToken(absl::Duration since_submission, int32_t prompt_tokens, int32_t cached_tokens) {
+void CompletionMetrics::FirstToken(const First& first) {
   waiting_.Decrement();
   running_.Increment();
-  prompt_cached_.Increment(cached_tokens);
-  prompt_computed_.Increment(prompt_tokens - cached_tokens);
-  generated_.Increment();
-  time_to_first_token_.Observe(absl::ToDoubleSeconds(since_submission));
+  prompt_cached_.Increment(first.cached_tokens);
+  prompt_computed_.Increment(first.prompt_tokens - first.cached_tokens);
+  time_to_first_token_.Observe(absl::ToDoubleSeconds(first.since_submission));
+  queue_.Observe(absl::ToDoubleSeconds(first.queue_time));
+  prefill_.Observe(absl::ToDoubleSeconds(first.since_submission - first.queue_time));
 }
 
-void CompletionMetrics::NextToken(absl::Duration since_last) {
+void CompletionMetrics::Token(std::optional<absl::Duration> since_last) {
   generated_.Increment();
-  inter_token_.Observe(absl::ToDoubleSeconds(since_last));
+  if (since_last.has_value()) {
+    inter_token_.Observe(absl::ToDoubleSeconds(*since_last));
+  }
 }
 
 void CompletionMetrics::Finished(const Summary& summary) {
@@ -102,9 +109,23 @@ void CompletionMetrics::Finished(const Summary& summary) {
   if (summary.started) {
     decode_.Observe(absl::ToDoubleSeconds(summary.decode));
   }
-  if (summary.generated_tokens > 1) {
-    time_per_output_token_.Observe(absl::ToDoubleSeconds(summary.decode) / (summary.generated_tokens - 1));
+  if (summary.longest_answer > 1) {
+    time_per_output_token_.Observe(absl::ToDoubleSeconds(summary.decode) / (summary.longest_answer - 1));
   }
+}
+
+void CompletionMetrics::Embedded(const absl::Status& error, int32_t prompt_tokens, int32_t cached_tokens,
+                                 absl::Duration total) {
+  waiting_.Decrement();
+  finished_.at(error.ok() ? FinishReason::kStop : FinishReason::kError)->Increment();
+  if (!error.ok()) {
+    ErrorsTotal(registry_, ToApiError(error).code).Increment();
+    return;
+  }
+  prompt_cached_.Increment(cached_tokens);
+  prompt_computed_.Increment(prompt_tokens - cached_tokens);
+  request_prompt_tokens_.Observe(prompt_tokens);
+  end_to_end_.Observe(absl::ToDoubleSeconds(total));
 }
 
 }  // namespace tandem::router

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -21,19 +22,30 @@ class CompletionMetrics {
 
   void Queued();
   void Unqueued();  // the engine refused it after all
-  void FirstToken(absl::Duration since_submission, int32_t prompt_tokens, int32_t cached_tokens);
-  void NextToken(absl::Duration since_last);
+
+  struct First {
+    absl::Duration since_submission;
+    absl::Duration queue_time;
+    int32_t prompt_tokens = 0;
+    int32_t cached_tokens = 0;
+  };
+  void FirstToken(const First& first);                         // of a request
+  void Token(std::optional<absl::Duration> since_last);        // every token; absent for the first of an answer
 
   struct Summary {
     FinishReason reason = FinishReason::kNone;
     absl::Status error;
     bool started = false;  // a token came
     int32_t prompt_tokens = 0;
-    int32_t generated_tokens = 0;
+    int32_t generated_tokens = 0;  // of all answers
+    int32_t longest_answer = 0;    // tokens
     absl::Duration total;   // since submission
     absl::Duration decode;  // since the first token
   };
   void Finished(const Summary& summary);
+
+  // One embedded text; `error` when it failed.
+  void Embedded(const absl::Status& error, int32_t prompt_tokens, int32_t cached_tokens, absl::Duration total);
 
  private:
   metrics::Registry& registry_;
@@ -47,6 +59,8 @@ class CompletionMetrics {
   metrics::Histogram& inter_token_;
   metrics::Histogram& time_per_output_token_;
   metrics::Histogram& end_to_end_;
+  metrics::Histogram& queue_;
+  metrics::Histogram& prefill_;
   metrics::Histogram& decode_;
   metrics::Histogram& request_prompt_tokens_;
   metrics::Histogram& request_generated_tokens_;

@@ -1,24 +1,13 @@
 #include "router/completion_session.h"
 
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "router/api_error.h"
+#include "router/http_response.h"
 
 namespace tandem::router {
-
-http::Response ErrorResponse(const absl::Status& status) {
-  const ApiError error = ToApiError(status);
-  http::Response response;
-  response.status = error.http_status;
-  response.body = ErrorJson(error);
-  if (error.retry_after_seconds.has_value()) {
-    response.headers.emplace_back("Retry-After", absl::StrCat(*error.retry_after_seconds));
-  }
-  if (error.http_status == 504) {  // a repeat would repeat the cost
-    response.headers.emplace_back("x-should-retry", "false");
-  }
-  return response;
-}
 
 CompletionSession::CompletionSession(ResponseJson json, StreamOptions stream, absl::Duration ping_interval,
                                      std::shared_ptr<http::ResponseWriter> writer)
@@ -27,9 +16,7 @@ CompletionSession::CompletionSession(ResponseJson json, StreamOptions stream, ab
 void CompletionSession::Start(CompletionService& service, std::vector<CompletionRequest> requests) {
   {
     absl::MutexLock lock(&mu_);
-    running_ = requests.size();
-    choices_.resize(requests.size());
-    usage_.resize(requests.size());
+    Prepare(requests);
   }
   writer_->OnClose([self = shared_from_this()] { self->ClientGone(); });
   for (size_t i = 0; i < requests.size(); ++i) {
@@ -46,6 +33,10 @@ void CompletionSession::Start(CompletionService& service, std::vector<Completion
       if (completion.ok()) (*completion)->Cancel();
       return;
     }
+    prompts_[i].token_ids = (*completion)->prompt_tokens();
+    if (json_.options().echo && prompts_[i].text.empty()) {
+      prompts_[i].text = service.codec().Decode(prompts_[i].token_ids, /*skip_special_tokens=*/true);
+    }
     completions_.push_back(*std::move(completion));
   }
   absl::MutexLock lock(&mu_);
@@ -57,38 +48,63 @@ void CompletionSession::Start(CompletionService& service, std::vector<Completion
     BeginStream();
   }
   for (Early& early : std::exchange(early_, {})) {
-    Handle(early.index, early.delta);
+    Handle(early.prompt, early.delta);
   }
 }
 
-void CompletionSession::OnDelta(size_t index, CompletionDelta delta) {
+// What is known before submission.
+void CompletionSession::Prepare(const std::vector<CompletionRequest>& requests) {
+  answers_ = requests.front().sampling.n;
+  prompts_.resize(requests.size());
+  running_ = requests.size() * answers_;
+  choices_.resize(running_);
+  usage_.resize(running_);
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const auto* text = std::get_if<TextPrompt>(&requests[i].prompt);
+    if (text != nullptr && !requests[i].truncate_prompt_tokens.has_value()) {
+      prompts_[i].text = text->text;
+    }
+  }
+}
+
+void CompletionSession::OnDelta(size_t prompt, CompletionDelta delta) {
   absl::MutexLock lock(&mu_);
   if (over_) {
     return;
   }
   if (!started_) {
-    early_.push_back({index, std::move(delta)});
+    early_.push_back({prompt, std::move(delta)});
     return;
   }
-  Handle(index, delta);
+  Handle(prompt, delta);
 }
 
-void CompletionSession::Handle(size_t index, CompletionDelta& delta) {
+void CompletionSession::Handle(size_t prompt, CompletionDelta& delta) {
   if (over_) {  // an earlier one of the early deltas ended it
     return;
   }
+  const size_t index = prompt * answers_ + delta.choice;
   Choice& choice = choices_[index];
   usage_[index] = delta.usage;
+  if (delta.first != nullptr && delta.choice == 0) {
+    prompts_[prompt].first = delta.first;
+  }
   if (!stream_.stream) {
-    choice.text += delta.text;
-  } else if (!delta.text.empty()) {
-    WriteEvent(json_.TextChunk(static_cast<int>(index), delta.text), &delta.usage);
+    Collect(delta, choice);
+  } else if (Json chunk = json_.DeltaChunk(delta, static_cast<int>(index), choice); !chunk.is_null()) {
+    WriteEvent(std::move(chunk), &delta.usage);
   }
   if (delta.finish_reason != FinishReason::kNone) {
     choice.finish_reason = delta.finish_reason;
     choice.stop_reason = std::move(delta.stop_reason);
     FinishChoice(index, delta);
   }
+}
+
+void CompletionSession::Collect(CompletionDelta& delta, Choice& choice) {
+  choice.text += delta.text;
+  choice.token_ids.insert(choice.token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
+  std::move(delta.logprobs.begin(), delta.logprobs.end(), std::back_inserter(choice.logprobs));
 }
 
 void CompletionSession::FinishChoice(size_t index, const CompletionDelta& delta) {
@@ -113,7 +129,7 @@ void CompletionSession::Complete() {
   over_ = true;
   completions_.clear();
   if (!stream_.stream) {
-    writer_->Send({.status = 200, .body = Dump(json_.Whole(choices_, TotalUsage())), .headers = {}});
+    writer_->Send({.status = 200, .body = Dump(json_.Whole(choices_, prompts_, TotalUsage())), .headers = {}});
     return;
   }
   if (stream_.include_usage) {
@@ -141,7 +157,7 @@ void CompletionSession::BeginStream() {
                         .ping_interval = ping_interval_,
                         .ping = ": ping\n\n"});
   for (size_t i = 0; i < choices_.size(); ++i) {
-    if (Json first = json_.FirstChunk(static_cast<int>(i)); !first.is_null()) {
+    if (Json first = json_.FirstChunk(static_cast<int>(i), prompts_[i / answers_]); !first.is_null()) {
       WriteEvent(std::move(first), nullptr);
     }
   }
@@ -156,12 +172,15 @@ void CompletionSession::WriteEvent(Json json, const Usage* usage) {
   writer_->Write(absl::StrCat("data: ", Dump(json), "\n\n"));
 }
 
+// A prompt counts once, whatever the number of its answers.
 Usage CompletionSession::TotalUsage() const {
   Usage total;
-  for (const Usage& usage : usage_) {
-    total.prompt_tokens += usage.prompt_tokens;
-    total.completion_tokens += usage.completion_tokens;
-    total.cached_tokens += usage.cached_tokens;
+  for (size_t i = 0; i < usage_.size(); ++i) {
+    total.completion_tokens += usage_[i].completion_tokens;
+    if (i % answers_ == 0) {
+      total.prompt_tokens += usage_[i].prompt_tokens;
+      total.cached_tokens += usage_[i].cached_tokens;
+    }
   }
   return total;
 }

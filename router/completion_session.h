@@ -1,5 +1,5 @@
-// One HTTP completion request from submission to its last byte: runs its choices, and writes them as one JSON response
-// or as a stream of server-sent events. A client that goes away, or an error in one choice, cancels the others.
+// One HTTP completion request from submission to its last byte: runs its prompts, and writes the answers as one JSON
+// response or as a stream of server-sent events. A client that goes away, or an error in one answer, cancels the others.
 #pragma once
 
 #include <memory>
@@ -9,15 +9,11 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "base/http/message.h"
-#include "router/api_error.h"
 #include "router/completion.h"
 #include "router/request_parser.h"
 #include "router/response_json.h"
 
 namespace tandem::router {
-
-// Answers with the error envelope.
-http::Response ErrorResponse(const absl::Status& status);
 
 class CompletionSession : public std::enable_shared_from_this<CompletionSession> {
  public:
@@ -29,12 +25,14 @@ class CompletionSession : public std::enable_shared_from_this<CompletionSession>
 
  private:
   struct Early {
-    size_t index;
+    size_t prompt;
     CompletionDelta delta;
   };
 
-  void OnDelta(size_t index, CompletionDelta delta);
-  void Handle(size_t index, CompletionDelta& delta) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void OnDelta(size_t prompt, CompletionDelta delta);
+  void Prepare(const std::vector<CompletionRequest>& requests) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Handle(size_t prompt, CompletionDelta& delta) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  void Collect(CompletionDelta& delta, Choice& choice) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void FinishChoice(size_t index, const CompletionDelta& delta) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Fail(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   void Complete() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
@@ -52,10 +50,12 @@ class CompletionSession : public std::enable_shared_from_this<CompletionSession>
   absl::Mutex mu_;
   bool started_ ABSL_GUARDED_BY(mu_) = false;  // all were submitted
   bool over_ ABSL_GUARDED_BY(mu_) = false;     // answered, failed, or the client is gone
-  size_t running_ ABSL_GUARDED_BY(mu_) = 0;
+  size_t running_ ABSL_GUARDED_BY(mu_) = 0;    // choices
   std::vector<Early> early_ ABSL_GUARDED_BY(mu_);  // deltas that came while others were still being submitted
-  std::vector<Choice> choices_ ABSL_GUARDED_BY(mu_);
-  std::vector<Usage> usage_ ABSL_GUARDED_BY(mu_);
+  size_t answers_ ABSL_GUARDED_BY(mu_) = 1;        // for each prompt
+  std::vector<PromptInfo> prompts_ ABSL_GUARDED_BY(mu_);
+  std::vector<Choice> choices_ ABSL_GUARDED_BY(mu_);  // [prompts * answers]
+  std::vector<Usage> usage_ ABSL_GUARDED_BY(mu_);     // of each choice
   std::vector<std::shared_ptr<Completion>> completions_ ABSL_GUARDED_BY(mu_);
 };
 

@@ -1,5 +1,6 @@
 #include "router/field_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -132,11 +133,17 @@ absl::Status FieldReader::Number(absl::string_view name, NumberRange range, floa
   return absl::OkStatus();
 }
 
-absl::Status FieldReader::String(absl::string_view name, std::string& out) {
+absl::Status FieldReader::String(absl::string_view name, LengthRange range, std::string& out) {
   const Json* value = Find(name);
   if (value == nullptr) return absl::OkStatus();
   if (!value->is_string()) return Invalid(name, "a string");
-  out = value->get<std::string>();
+  const std::string& text = value->get_ref<const std::string&>();
+  const size_t characters =
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; });
+  if (characters < range.min || characters > range.max) {
+    return Invalid(name, absl::StrCat("a string of ", range.min, " to ", range.max, " characters"));
+  }
+  out = text;
   return absl::OkStatus();
 }
 

@@ -27,6 +27,12 @@ struct NumberRange {
   bool without_min = false;  // the lower bound itself is not allowed
 };
 
+// Characters of a string, that is Unicode code points.
+struct LengthRange {
+  size_t min = 0;
+  size_t max = std::numeric_limits<size_t>::max();
+};
+
 constexpr size_t kUnlimited = std::numeric_limits<size_t>::max();
 
 struct ListLimits {
@@ -48,7 +54,7 @@ class FieldReader {
   absl::Status Int(absl::string_view name, IntRange range, int64_t& out);
   absl::Status Int(absl::string_view name, IntRange range, int32_t& out);
   absl::Status Number(absl::string_view name, NumberRange range, float& out);
-  absl::Status String(absl::string_view name, std::string& out);
+  absl::Status String(absl::string_view name, LengthRange range, std::string& out);
   // A string or an array of strings, none of them empty.
   absl::Status Strings(absl::string_view name, ListLimits limits, std::vector<std::string>& out);
   absl::Status TokenIds(absl::string_view name, size_t max_items, int32_t vocab_size, std::vector<int32_t>& out);

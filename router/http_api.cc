@@ -1,7 +1,9 @@
 #include "router/http_api.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
@@ -10,6 +12,7 @@
 #include "router/api_keys.h"
 #include "router/completion_session.h"
 #include "router/field_reader.h"
+#include "router/http_response.h"
 #include "router/response_json.h"
 
 namespace tandem::router {
@@ -23,49 +26,8 @@ constexpr char kWelcome[] =
     "curl http://HOST:PORT/v1/chat/completions -H 'Content-Type: application/json' \\\n"
     "  -d '{\"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}]}'\n";
 
-Response JsonResponse(const Json& json) { return {.status = 200, .body = Dump(json), .headers = {}}; }
-
 Response TextResponse(std::string text, const char* content_type = "text/plain; charset=utf-8") {
   return {.status = 200, .content_type = content_type, .body = std::move(text), .headers = {}};
-}
-
-// Errors of the HTTP layer in the API's envelope.
-Response RenderHttpError(int status, absl::string_view message) {
-  ApiError error;
-  error.http_status = status;
-  error.message = std::string(message);
-  error.type = status >= 500 ? "server_error" : "invalid_request_error";
-  switch (status) {
-    case 404:
-      error.type = "not_found_error";
-      error.code = "not_found";
-      break;
-    case 405:
-      error.code = "method_not_allowed";
-      break;
-    case 408:
-      error.code = "request_timeout";
-      break;
-    case 413:
-      error.code = "request_too_large";
-      break;
-    case 431:
-      error.code = "headers_too_large";
-      break;
-    case 503:
-      error.type = "service_unavailable";
-      error.code = "too_many_connections";
-      error.retry_after_seconds = 1;
-      break;
-    default:
-      error.code = status >= 500 ? "internal_error" : "invalid_http";
-      break;
-  }
-  Response response = {.status = status, .body = ErrorJson(error), .headers = {}};
-  if (error.retry_after_seconds.has_value()) {
-    response.headers.emplace_back("Retry-After", absl::StrCat(*error.retry_after_seconds));
-  }
-  return response;
 }
 
 bool IsPublic(absl::string_view path) {
@@ -75,6 +37,20 @@ bool IsPublic(absl::string_view path) {
 
 bool IsQuiet(absl::string_view path) {
   return absl::StartsWith(path, "/health") || path == "/v1/health" || path == "/ping" || path == "/metrics";
+}
+
+// A few names are enough: they come from outside.
+void WarnOfIgnored(const std::string& request_id, const std::vector<std::string>& names) {
+  constexpr size_t kMaxNames = 8;
+  constexpr size_t kMaxLength = 60;
+  if (names.empty()) {
+    return;
+  }
+  std::string list;
+  for (size_t i = 0; i < std::min(names.size(), kMaxNames); ++i) {
+    absl::StrAppend(&list, i == 0 ? "" : ", ", absl::CHexEscape(names[i].substr(0, kMaxLength)));
+  }
+  spdlog::warn("request {}: {} unknown fields ignored: {}", request_id, names.size(), list);
 }
 
 // Label values come from a fixed set, whatever clients send.
@@ -186,13 +162,11 @@ void HttpApi::RunCompletion(const Request& request, const Writer& writer, Respon
     writer->Send(ErrorResponse(parsed.status()));
     return;
   }
-  if (!parsed->ignored.empty()) {
-    spdlog::debug("request {}: ignored unknown fields: {}", request.id, fmt::join(parsed->ignored, ", "));
-  }
+  WarnOfIgnored(request.id, parsed->ignored);
   for (CompletionRequest& completion : parsed->completions) {
     completion.request_id = request.id;
   }
-  ResponseJson response(kind, request.id, parsed->model, absl::ToUnixSeconds(absl::Now()));
+  ResponseJson response(kind, request.id, parsed->model, parsed->response, &service_->codec());
   std::make_shared<CompletionSession>(std::move(response), parsed->stream, options_.ping_interval, writer)
       ->Start(*service_, std::move(parsed->completions));
 }

@@ -22,6 +22,8 @@ class ModelTextCodec : public TextCodec {
                                               bool add_special_tokens) const override;
   std::string Decode(absl::Span<const int32_t> tokens, bool skip_special_tokens) const override;
   std::unique_ptr<IncrementalDecoder> NewDecoder(bool skip_special_tokens) const override;
+  std::string TokenBytes(int32_t token) const override { return tokenizer_->TokenBytes(token); }
+  bool IsSpecial(int32_t token) const override { return tokenizer_->IsSpecial(token); }
 
  private:
   explicit ModelTextCodec(std::unique_ptr<model::Tokenizer> tokenizer) : tokenizer_(std::move(tokenizer)) {}

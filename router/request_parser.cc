@@ -8,17 +8,15 @@
 #include "router/api_error.h"
 #include "router/chat_messages.h"
 #include "router/field_reader.h"
+#include "router/sampling_fields.h"
 
 namespace tandem::router {
 namespace {
 
 constexpr ListLimits kStopLimits = {.max_items = 16, .max_bytes = 1024};
-constexpr size_t kMaxStopTokens = 256;
 constexpr size_t kMaxPrompts = 256;
-constexpr IntRange kChoices = {1, 128};
-constexpr NumberRange kPenalty = {-2, 2};
+constexpr size_t kMaxChoices = 1024;
 constexpr int32_t kTextMaxTokens = 16;  // OpenAI's default for /v1/completions
-constexpr IntRange kMaxTokens = {1, std::numeric_limits<int32_t>::max()};
 
 // Fields that would change the answer if they were ignored, with the values that do not.
 struct Unsupported {
@@ -27,19 +25,8 @@ struct Unsupported {
 };
 
 constexpr Unsupported kUnsupported[] = {
-    {"n", "[1]"},
-    {"best_of", "[1]"},
-    {"echo", "[false]"},
     {"suffix", "[\"\"]"},
-    {"logprobs", "[false]"},
-    {"top_logprobs", "[0]"},
-    {"prompt_logprobs", "[0]"},
-    {"presence_penalty", "[0]"},
-    {"frequency_penalty", "[0]"},
-    {"repetition_penalty", "[1]"},
-    {"logit_bias", "[{}]"},
     {"bad_words", "[[]]"},
-    {"allowed_token_ids", "[]"},
     {"tools", "[]"},
     {"functions", "[]"},
     {"tool_choice", "[\"none\",\"auto\"]"},
@@ -50,18 +37,21 @@ constexpr Unsupported kUnsupported[] = {
     {"guided_regex", "[]"},
     {"guided_choice", "[]"},
     {"guided_grammar", "[]"},
-    {"truncate_prompt_tokens", "[]"},
     {"thinking_token_budget", "[]"},
     {"use_beam_search", "[false]"},
     {"prompt_embeds", "[]"},
 };
 
 // Known to clients, without meaning here.
-constexpr const char* kIgnored[] = {"user",         "metadata",          "store",
-                                    "service_tier", "safety_identifier", "prompt_cache_key",
-                                    "verbosity",    "modalities",        "parallel_tool_calls",
-                                    "priority",     "session_id",        "cache_salt",
+constexpr const char* kIgnored[] = {"metadata",   "store",      "service_tier", "prompt_cache_key",
+                                    "verbosity",  "modalities", "session_id",   "parallel_tool_calls",
                                     "request_id"};
+
+absl::Status UnsupportedField(absl::string_view name) {
+  return WithApiCode(
+      absl::UnimplementedError(absl::StrCat("'", name, "' is not supported by this server yet; leave it out")),
+      "unsupported_parameter", name);
+}
 
 absl::Status CheckUnsupported(FieldReader& fields) {
   for (const Unsupported& field : kUnsupported) {
@@ -69,9 +59,7 @@ absl::Status CheckUnsupported(FieldReader& fields) {
     if (value == nullptr) continue;
     const Json neutral = Json::parse(field.neutral);
     if (std::find(neutral.begin(), neutral.end(), *value) == neutral.end()) {
-      return WithApiCode(absl::UnimplementedError(
-                             absl::StrCat("'", field.name, "' is not supported by this server yet; leave it out")),
-                         "unsupported_parameter", field.name);
+      return UnsupportedField(field.name);
     }
   }
   for (const char* name : {"chat_template", "documents"}) {
@@ -86,48 +74,12 @@ absl::Status CheckUnsupported(FieldReader& fields) {
   return absl::OkStatus();
 }
 
-// Types and ranges of fields that are refused later anyway: a wrong type is the clearer complaint.
-absl::Status CheckRangesOfUnsupported(FieldReader& fields) {
-  int64_t choices = 1;
-  float penalty = 0;
-  RETURN_IF_ERROR(fields.Int("n", kChoices, choices));
-  RETURN_IF_ERROR(fields.Number("presence_penalty", kPenalty, penalty));
-  RETURN_IF_ERROR(fields.Number("frequency_penalty", kPenalty, penalty));
-  return absl::OkStatus();
-}
-
-absl::Status ReadMaxTokens(FieldReader& fields, const GenerationDefaults& defaults, int32_t& out) {
-  int32_t modern = 0;
-  int32_t legacy = defaults.max_tokens;
-  RETURN_IF_ERROR(fields.Int("max_completion_tokens", kMaxTokens, modern));
-  RETURN_IF_ERROR(fields.Int("max_tokens", kMaxTokens, legacy));
-  out = modern > 0 ? modern : legacy;
-  return absl::OkStatus();
-}
-
-absl::Status ReadSampling(FieldReader& fields, const RequestContext& context, SamplingParams& out) {
-  const GenerationDefaults& defaults = context.defaults;
-  out.temperature = defaults.temperature;
-  out.top_p = defaults.top_p;
-  out.top_k = defaults.top_k;
-  out.min_p = defaults.min_p;
-  RETURN_IF_ERROR(fields.Number("temperature", {0, 2}, out.temperature));
-  RETURN_IF_ERROR(fields.Number("top_p", {.min = 0, .max = 1, .without_min = true}, out.top_p));
-  RETURN_IF_ERROR(fields.Int("top_k", {.min = -1}, out.top_k));
-  out.top_k = std::max(out.top_k, 0);
-  RETURN_IF_ERROR(fields.Number("min_p", {0, 1}, out.min_p));
-  if (fields.Find("seed") != nullptr) {
-    int64_t seed = 0;
-    RETURN_IF_ERROR(fields.Int("seed", {}, seed));
-    out.seed = static_cast<uint64_t>(seed);
-  }
-  RETURN_IF_ERROR(ReadMaxTokens(fields, defaults, out.max_tokens));
-  RETURN_IF_ERROR(fields.Int("min_tokens", {.min = 0}, out.min_tokens));
-  if (out.max_tokens > 0 && out.min_tokens > out.max_tokens) {
-    return fields.Invalid("min_tokens", absl::StrCat("at most max_tokens, which is ", out.max_tokens));
-  }
-  RETURN_IF_ERROR(fields.Bool("ignore_eos", out.ignore_eos));
-  return fields.TokenIds("stop_token_ids", kMaxStopTokens, context.vocab_size, out.stop_token_ids);
+// Whose request it is, and how it is served among others.
+absl::Status ReadService(FieldReader& fields, CompletionRequest& out) {
+  RETURN_IF_ERROR(fields.Int("priority", {}, out.priority));
+  RETURN_IF_ERROR(fields.String("safety_identifier", {0, 512}, out.user));
+  RETURN_IF_ERROR(fields.String("user", {0, 512}, out.user));
+  return fields.String("cache_salt", {1, 128}, out.cache_salt);
 }
 
 absl::Status ReadStream(FieldReader& fields, StreamOptions& out) {
@@ -144,19 +96,59 @@ absl::Status ReadStream(FieldReader& fields, StreamOptions& out) {
   return nested.Bool("continuous_usage_stats", out.continuous_usage);
 }
 
-// What chat and text requests share. Fills everything but the prompts; `shared` is the model for each completion.
+// What chat and text requests share, but for the prompts; `shared` is the model for each completion, whose max_tokens
+// is there already.
 absl::Status ReadCommon(FieldReader& fields, const RequestContext& context, ApiRequest& request,
                         CompletionRequest& shared) {
   std::string model;
-  RETURN_IF_ERROR(fields.String("model", model));
+  RETURN_IF_ERROR(fields.String("model", {}, model));
   ASSIGN_OR_RETURN(request.model, ResolveModel(model, context));
-  RETURN_IF_ERROR(CheckRangesOfUnsupported(fields));
   RETURN_IF_ERROR(CheckUnsupported(fields));
   RETURN_IF_ERROR(ReadSampling(fields, context, shared.sampling));
+  RETURN_IF_ERROR(ReadPromptLogprobs(fields, shared.sampling));
   RETURN_IF_ERROR(fields.Strings("stop", kStopLimits, shared.stop));
   RETURN_IF_ERROR(fields.Bool("include_stop_str_in_output", shared.include_stop_in_output));
   RETURN_IF_ERROR(fields.Bool("skip_special_tokens", shared.skip_special_tokens));
+  if (fields.Find("truncate_prompt_tokens") != nullptr) {
+    int32_t keep = 0;
+    RETURN_IF_ERROR(fields.Int("truncate_prompt_tokens", {-1, context.max_model_len}, keep));
+    if (keep == 0) {
+      return fields.Invalid("truncate_prompt_tokens", "at least 1, or -1 for as many as fit");
+    }
+    shared.truncate_prompt_tokens = keep;
+  }
+  RETURN_IF_ERROR(ReadService(fields, shared));
+  RETURN_IF_ERROR(fields.Bool("return_token_ids", request.response.token_ids));
+  RETURN_IF_ERROR(fields.Bool("return_tokens_as_token_ids", request.response.tokens_as_ids));
   return ReadStream(fields, request.stream);
+}
+
+// The response follows what was asked of the engine.
+absl::Status FinishResponse(const SamplingParams& sampling, ApiRequest& request) {
+  request.response.logprobs = sampling.logprobs;
+  request.response.prompt_logprobs = sampling.prompt_logprobs;
+  if (request.stream.stream && sampling.prompt_logprobs.has_value()) {
+    return InvalidField("prompt_logprobs", "'prompt_logprobs' cannot be used with 'stream': true");
+  }
+  return absl::OkStatus();
+}
+
+// `echo`: the prompt before the answer, with its log probabilities where those of the answer are asked for.
+absl::Status ReadEcho(FieldReader& fields, ApiRequest& request, CompletionRequest& shared) {
+  bool& echo = request.response.echo;
+  RETURN_IF_ERROR(fields.Bool("echo", echo));
+  if (echo && request.stream.stream) {
+    return InvalidField("echo", "'echo' cannot be used with 'stream': true");
+  }
+  shared.prompt_only = shared.sampling.max_tokens == 0;
+  if (shared.prompt_only && !echo) {
+    return fields.Invalid("max_tokens", "at least 1 without 'echo'");
+  }
+  if (echo && shared.sampling.logprobs.has_value()) {
+    shared.sampling.prompt_logprobs =
+        std::max(*shared.sampling.logprobs, shared.sampling.prompt_logprobs.value_or(0));
+  }
+  return absl::OkStatus();
 }
 
 // Switches of the thinking mode, in the words that templates know.
@@ -246,7 +238,16 @@ absl::StatusOr<ApiRequest> ParseChatRequest(const Json& json, const RequestConte
   FieldReader fields(json);
   ApiRequest request;
   CompletionRequest completion;
+  completion.sampling.max_tokens = context.defaults.max_tokens;
+  RETURN_IF_ERROR(ReadMaxTokens(fields, /*min=*/1, completion.sampling.max_tokens));
   RETURN_IF_ERROR(ReadCommon(fields, context, request, completion));
+  RETURN_IF_ERROR(ReadChatLogprobs(fields, completion.sampling));
+  bool echo = false;
+  RETURN_IF_ERROR(fields.Bool("echo", echo));
+  if (echo) {
+    return UnsupportedField("echo");
+  }
+  RETURN_IF_ERROR(FinishResponse(completion.sampling, request));
   ASSIGN_OR_RETURN(completion.prompt, ReadChatPrompt(fields));
   request.completions.push_back(std::move(completion));
   request.ignored = fields.Unknown();
@@ -257,11 +258,16 @@ absl::StatusOr<ApiRequest> ParseTextRequest(const Json& json, const RequestConte
   FieldReader fields(json);
   ApiRequest request;
   CompletionRequest shared;
+  shared.sampling.max_tokens = context.defaults.max_tokens > 0 ? context.defaults.max_tokens : kTextMaxTokens;
+  RETURN_IF_ERROR(ReadMaxTokens(fields, /*min=*/0, shared.sampling.max_tokens));
   RETURN_IF_ERROR(ReadCommon(fields, context, request, shared));
-  if (shared.sampling.max_tokens == 0) {
-    shared.sampling.max_tokens = kTextMaxTokens;
-  }
+  RETURN_IF_ERROR(ReadTextLogprobs(fields, shared.sampling));
+  RETURN_IF_ERROR(FinishResponse(shared.sampling, request));
+  RETURN_IF_ERROR(ReadEcho(fields, request, shared));
   ASSIGN_OR_RETURN(std::vector<Prompt> prompts, ReadTextPrompts(fields, context));
+  if (prompts.size() * shared.sampling.n > kMaxChoices) {
+    return InvalidField("n", absl::StrCat("'n' times the number of prompts must be at most ", kMaxChoices));
+  }
   for (Prompt& prompt : prompts) {
     request.completions.push_back(shared);
     request.completions.back().prompt = std::move(prompt);
@@ -273,7 +279,7 @@ absl::StatusOr<ApiRequest> ParseTextRequest(const Json& json, const RequestConte
 absl::StatusOr<Prompt> ParseTokenizeRequest(const Json& json, const RequestContext& context) {
   FieldReader fields(json);
   std::string model;
-  RETURN_IF_ERROR(fields.String("model", model));
+  RETURN_IF_ERROR(fields.String("model", {}, model));
   RETURN_IF_ERROR(ResolveModel(model, context).status());
   if (fields.Find("messages") != nullptr) {
     ASSIGN_OR_RETURN(ChatPrompt chat, ReadChatPrompt(fields));
@@ -283,7 +289,7 @@ absl::StatusOr<Prompt> ParseTokenizeRequest(const Json& json, const RequestConte
   if (fields.Find("prompt") == nullptr) {
     return fields.Invalid("prompt", "given as a string, or 'messages' instead");
   }
-  RETURN_IF_ERROR(fields.String("prompt", prompt.text));
+  RETURN_IF_ERROR(fields.String("prompt", {}, prompt.text));
   RETURN_IF_ERROR(fields.Bool("add_special_tokens", prompt.add_special_tokens));
   return Prompt(std::move(prompt));
 }

@@ -25,6 +25,7 @@ struct RequestContext {
   GenerationDefaults defaults;
   int32_t vocab_size = 0;
   int32_t max_model_len = 0;
+  int32_t hidden_size = 0;  // length of an embedding
 };
 
 struct StreamOptions {
@@ -33,11 +34,21 @@ struct StreamOptions {
   bool continuous_usage = false;  // usage on every chunk
 };
 
-// One request of the API: several prompts make several choices.
+// What a response tells besides text and usage.
+struct ResponseOptions {
+  std::optional<int32_t> logprobs;         // how many of the most likely tokens, besides the chosen one
+  std::optional<int32_t> prompt_logprobs;  // the same for the prompt
+  bool echo = false;                       // the prompt stands before each answer
+  bool token_ids = false;                  // of prompt and answers
+  bool tokens_as_ids = false;              // log probabilities name tokens "token_id:17"
+};
+
+// One request of the API: several prompts, or n above 1, make several choices.
 struct ApiRequest {
   std::string model;  // the served name that was asked for
   std::vector<CompletionRequest> completions;
   StreamOptions stream;
+  ResponseOptions response;
   std::vector<std::string> ignored;  // unknown fields
 };
 

@@ -17,8 +17,6 @@ Json StopReasonJson(const StopReason& reason) {
 
 }  // namespace
 
-std::string Dump(const Json& json) { return json.dump(-1, ' ', false, Json::error_handler_t::replace); }
-
 Json UsageJson(const Usage& usage) {
   return {{"prompt_tokens", usage.prompt_tokens},
           {"completion_tokens", usage.completion_tokens},
@@ -40,11 +38,14 @@ Json FinishReasonJson(FinishReason reason) {
   }
 }
 
-ResponseJson::ResponseJson(ResponseKind kind, absl::string_view id, std::string model, int64_t created)
+ResponseJson::ResponseJson(ResponseKind kind, absl::string_view id, std::string model, ResponseOptions options,
+                           const TextCodec* codec)
     : kind_(kind),
       id_(absl::StrCat(kind == ResponseKind::kChat ? "chatcmpl-" : "cmpl-", id)),
       model_(std::move(model)),
-      created_(created) {}
+      created_(absl::ToUnixSeconds(absl::Now())),
+      options_(options),
+      logprobs_(codec, options.tokens_as_ids) {}
 
 Json ResponseJson::Envelope(bool chunk) const {
   const char* object = kind_ == ResponseKind::kText ? "text_completion"
@@ -54,23 +55,59 @@ Json ResponseJson::Envelope(bool chunk) const {
       {"id", id_}, {"object", object}, {"created", created_}, {"model", model_}, {"system_fingerprint", kFingerprint}};
 }
 
-Json ResponseJson::Whole(const std::vector<Choice>& choices, const Usage& usage) const {
+Json ResponseJson::ChatChoice(const Choice& choice) const {
+  return {{"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
+          {"logprobs", options_.logprobs ? logprobs_.Chat(choice.logprobs, *options_.logprobs) : Json()}};
+}
+
+Json ResponseJson::TextChoice(const Choice& choice, const PromptInfo& prompt) const {
+  Json json = {{"text", options_.echo ? prompt.text + choice.text : choice.text},
+               {"logprobs", TextLogprobs(choice, prompt)}};
+  if (options_.prompt_logprobs) json["prompt_logprobs"] = PromptLogprobs(prompt);
+  if (options_.token_ids) json["prompt_token_ids"] = prompt.token_ids;
+  return json;
+}
+
+Json ResponseJson::TextLogprobs(const Choice& choice, const PromptInfo& prompt) const {
+  if (!options_.logprobs) {
+    return nullptr;
+  }
+  LogprobList positions;
+  if (options_.echo) {
+    positions.push_back(nullptr);
+    for (const PositionLogprobs& position : prompt.first->prompt_logprobs) {
+      positions.emplace_back(prompt.first, &position);
+    }
+  }
+  positions.insert(positions.end(), choice.logprobs.begin(), choice.logprobs.end());
+  int64_t offset = 0;
+  return logprobs_.Text(positions, *options_.logprobs, prompt.token_ids.front(), offset);
+}
+
+Json ResponseJson::PromptLogprobs(const PromptInfo& prompt) const {
+  return logprobs_.Prompt(prompt.first->prompt_logprobs, *options_.prompt_logprobs);
+}
+
+Json ResponseJson::Whole(const std::vector<Choice>& choices, const std::vector<PromptInfo>& prompts,
+                         const Usage& usage) const {
+  const size_t answers = choices.size() / prompts.size();
   Json list = Json::array();
   for (size_t i = 0; i < choices.size(); ++i) {
-    Json choice = {{"index", i}};
-    if (kind_ == ResponseKind::kChat) {
-      choice["message"] = {{"role", "assistant"}, {"content", choices[i].text}, {"refusal", nullptr}};
-    } else {
-      choice["text"] = choices[i].text;
-    }
-    choice["logprobs"] = nullptr;
-    choice["finish_reason"] = FinishReasonJson(choices[i].finish_reason);
-    choice["stop_reason"] = StopReasonJson(choices[i].stop_reason);
-    list.push_back(std::move(choice));
+    const Choice& choice = choices[i];
+    Json json = {{"index", i}};
+    json.update(kind_ == ResponseKind::kChat ? ChatChoice(choice) : TextChoice(choice, prompts[i / answers]));
+    json["finish_reason"] = FinishReasonJson(choice.finish_reason);
+    json["stop_reason"] = StopReasonJson(choice.stop_reason);
+    if (options_.token_ids) json["token_ids"] = choice.token_ids;
+    list.push_back(std::move(json));
   }
   Json json = Envelope(/*chunk=*/false);
   json["choices"] = std::move(list);
   json["usage"] = UsageJson(usage);
+  if (kind_ == ResponseKind::kChat) {
+    if (options_.prompt_logprobs) json["prompt_logprobs"] = PromptLogprobs(prompts.front());
+    if (options_.token_ids) json["prompt_token_ids"] = prompts.front().token_ids;
+  }
   return json;
 }
 
@@ -80,26 +117,43 @@ Json ResponseJson::Chunk(Json choice) const {
   return json;
 }
 
-Json ResponseJson::FirstChunk(int index) const {
-  if (kind_ == ResponseKind::kText) {
-    return nullptr;
-  }
-  return Chunk({{"index", index},
-                {"delta", {{"role", "assistant"}, {"content", ""}}},
-                {"logprobs", nullptr},
-                {"finish_reason", nullptr}});
-}
-
-Json ResponseJson::TextChunk(int index, const std::string& text) const {
+Json ResponseJson::FirstChunk(int index, const PromptInfo& prompt) const {
   Json choice = {{"index", index}};
   if (kind_ == ResponseKind::kChat) {
-    choice["delta"] = {{"content", text}};
+    choice["delta"] = {{"role", "assistant"}, {"content", ""}};
+  } else if (options_.token_ids) {
+    choice["text"] = "";
+    choice["prompt_token_ids"] = prompt.token_ids;
   } else {
-    choice["text"] = text;
+    return nullptr;
   }
   choice["logprobs"] = nullptr;
   choice["finish_reason"] = nullptr;
-  return Chunk(std::move(choice));
+  Json json = Chunk(std::move(choice));
+  if (kind_ == ResponseKind::kChat && options_.token_ids) json["prompt_token_ids"] = prompt.token_ids;
+  return json;
+}
+
+Json ResponseJson::DeltaChunk(const CompletionDelta& delta, int index, Choice& choice) const {
+  const bool token_ids = options_.token_ids && !delta.token_ids.empty();
+  if (delta.text.empty() && delta.logprobs.empty() && !token_ids) {
+    return nullptr;
+  }
+  Json json = {{"index", index}};
+  Json logprobs;
+  if (kind_ == ResponseKind::kChat) {
+    json["delta"] = {{"content", delta.text}};
+    if (!delta.logprobs.empty()) logprobs = logprobs_.Chat(delta.logprobs, *options_.logprobs);
+  } else {
+    json["text"] = delta.text;
+    if (!delta.logprobs.empty()) {
+      logprobs = logprobs_.Text(delta.logprobs, *options_.logprobs, /*first_token=*/0, choice.text_offset);
+    }
+  }
+  json["logprobs"] = std::move(logprobs);
+  json["finish_reason"] = nullptr;
+  if (token_ids) json["token_ids"] = delta.token_ids;
+  return Chunk(std::move(json));
 }
 
 Json ResponseJson::FinishChunk(int index, const Choice& choice) const {

@@ -5,25 +5,29 @@
 
 namespace tandem::router {
 
-RunningCompletion::RunningCompletion(const CompletionRequest& request, int32_t prompt_tokens,
-                                     std::unique_ptr<IncrementalDecoder> decoder, CompletionSink sink,
-                                     TokenEngine* engine, Executor* executor, CompletionMetrics* metrics)
-    : stop_token_ids_(request.sampling.stop_token_ids),
-      min_tokens_(request.sampling.min_tokens),
-      include_stop_(request.include_stop_in_output),
-      decoder_(std::move(decoder)),
+RunningCompletion::RunningCompletion(const CompletionRequest& request, std::vector<int32_t> prompt_tokens,
+                                     const TextCodec& codec, CompletionSink sink, TokenEngine* engine,
+                                     Executor* executor, CompletionMetrics* metrics)
+    : prompt_tokens_(std::move(prompt_tokens)),
       engine_(engine),
       executor_(executor),
       metrics_(metrics),
       submitted_(absl::Now()),
       sink_(std::move(sink)),
-      stop_(request.stop, request.include_stop_in_output),
-      usage_{.prompt_tokens = prompt_tokens, .completion_tokens = 0, .cached_tokens = 0} {}
+      running_(request.sampling.n) {
+  answers_.reserve(running_);
+  for (size_t i = 0; i < running_; ++i) {
+    answers_.emplace_back(request, codec.NewDecoder(request.skip_special_tokens));
+  }
+}
 
 void RunningCompletion::OnEvent(const TokenEvent& event) {
   {
     absl::MutexLock lock(&mu_);
-    mailbox_.push_back({event, absl::Now()});
+    mailbox_.push_back(event);
+    if (event.time == absl::Time()) {  // no step made it: a cancellation, a deadline
+      mailbox_.back().time = absl::Now();
+    }
     if (std::exchange(scheduled_, true)) {
       return;
     }
@@ -32,41 +36,43 @@ void RunningCompletion::OnEvent(const TokenEvent& event) {
 }
 
 void RunningCompletion::SetEngineId(uint64_t id) {
+  std::vector<std::optional<int32_t>> cancels;
   {
     absl::MutexLock lock(&mu_);
     engine_id_ = id;
-    if (!engine_cancelled_) {
-      return;
-    }
+    cancels.swap(early_cancels_);
   }
-  engine_->Cancel(id);
+  for (const std::optional<int32_t>& choice : cancels) {
+    CancelInEngine(choice);
+  }
 }
 
-void RunningCompletion::CancelInEngine() {
-  std::optional<uint64_t> id;
+void RunningCompletion::CancelInEngine(std::optional<int32_t> choice) {
+  uint64_t id;
   {
     absl::MutexLock lock(&mu_);
-    if (std::exchange(engine_cancelled_, true)) {
+    if (!engine_id_.has_value()) {
+      early_cancels_.push_back(choice);
       return;
     }
-    id = engine_id_;
+    id = *engine_id_;
   }
-  if (id.has_value()) {
-    engine_->Cancel(*id);
-  }
+  choice.has_value() ? engine_->CancelChoice(id, *choice) : engine_->Cancel(id);
 }
 
 void RunningCompletion::Cancel() {
   {
     absl::MutexLock lock(&mu_);
-    cancelled_ = true;
+    if (std::exchange(cancelled_, true)) {
+      return;
+    }
   }
-  CancelInEngine();
+  CancelInEngine(std::nullopt);
 }
 
 void RunningCompletion::Drain() {
   while (true) {
-    std::vector<Arrival> arrivals;
+    std::vector<TokenEvent> events;
     bool cancelled;
     {
       absl::MutexLock lock(&mu_);
@@ -74,91 +80,86 @@ void RunningCompletion::Drain() {
         scheduled_ = false;
         return;
       }
-      arrivals.swap(mailbox_);
+      events.swap(mailbox_);
       cancelled = cancelled_;
     }
-    if (finished_) {
-      continue;  // what the engine still says after a stop string
-    }
-    CompletionDelta delta;
-    for (const Arrival& arrival : arrivals) {
-      if (Process(arrival, delta)) {
-        finished_ = true;
-        Finish(delta, arrival.time);
-        break;
+    for (CompletionDelta& delta : TakeNews(events)) {
+      if (!cancelled && sink_) {
+        sink_(std::move(delta));
       }
     }
-    delta.usage = usage_;
-    if (!cancelled && sink_) {
-      sink_(std::move(delta));
-    }
-    if (finished_) {
+    if (running_ == 0) {
       sink_ = nullptr;  // it may own what owns this
     }
   }
 }
 
-bool RunningCompletion::Process(const Arrival& arrival, CompletionDelta& delta) {
-  const TokenEvent& event = arrival.event;
-  if (event.first != nullptr) {
-    usage_.cached_tokens = event.first->cached_tokens;
-  }
-  if (event.token.has_value()) {
-    ProcessToken(arrival, delta);
-  }
-  if (stop_.match() != nullptr) {
-    delta.finish_reason = FinishReason::kStop;
-    delta.stop_reason = *stop_.match();
-    if (event.finish_reason == FinishReason::kNone) {
-      CancelInEngine();
+std::vector<CompletionDelta> RunningCompletion::TakeNews(const std::vector<TokenEvent>& events) {
+  std::vector<CompletionDelta> news;
+  std::vector<int32_t> place(answers_.size(), -1);  // of each answer in `news`
+  for (const TokenEvent& event : events) {
+    if (answers_[event.choice].over()) {
+      continue;  // what the engine still says after a stop string
     }
-    return true;
+    if (place[event.choice] < 0) {
+      place[event.choice] = static_cast<int32_t>(news.size());
+      news.emplace_back().choice = event.choice;
+    }
+    Process(event, news[place[event.choice]]);
+  }
+  return news;
+}
+
+void RunningCompletion::Process(const TokenEvent& event, CompletionDelta& delta) {
+  Answer& answer = answers_[event.choice];
+  if (event.first != nullptr) {
+    delta.first = event.first;
+    cached_tokens_ = std::max(cached_tokens_, event.first->cached_tokens);
+    queue_time_ = event.first->queue_time;
+  }
+  const absl::Time previous = answer.last_token();
+  answer.Process(event, delta);
+  if (event.token.has_value()) {
+    CountToken(event, previous);
+  }
+  delta.usage = {.prompt_tokens = static_cast<int32_t>(prompt_tokens_.size()),
+                 .completion_tokens = answer.tokens(),
+                 .cached_tokens = cached_tokens_};
+  if (!answer.over()) {
+    return;
   }
   if (event.finish_reason == FinishReason::kNone) {
-    return false;
+    CancelInEngine(event.choice);
   }
-  AppendText(decoder_->Flush(), delta);
-  delta.text += stop_.match() == nullptr ? stop_.Flush() : "";
-  delta.finish_reason = event.finish_reason;
-  delta.error = event.error;
-  return true;
-}
-
-void RunningCompletion::ProcessToken(const Arrival& arrival, CompletionDelta& delta) {
-  const int32_t token = *arrival.event.token;
-  delta.token_ids.push_back(token);
-  if (usage_.completion_tokens++ == 0) {
-    first_token_ = arrival.time;
-    metrics_->FirstToken(arrival.time - submitted_, usage_.prompt_tokens, usage_.cached_tokens);
-  } else {
-    metrics_->NextToken(arrival.time - last_token_);
-  }
-  last_token_ = arrival.time;
-  const bool ends_here = arrival.event.finish_reason == FinishReason::kStop;
-  if (ends_here && IsStopToken(token)) {
-    delta.stop_reason = token;
-  }
-  if (!ends_here || include_stop_) {
-    AppendText(decoder_->Push(token), delta);
+  if (--running_ == 0) {
+    Finish(delta, event.time);
   }
 }
 
-// Stop strings count only once the minimum length is reached.
-void RunningCompletion::AppendText(const std::string& text, CompletionDelta& delta) {
-  delta.text += usage_.completion_tokens < min_tokens_ ? text : stop_.Push(text);
+void RunningCompletion::CountToken(const TokenEvent& event, absl::Time previous) {
+  if (generated_tokens_++ == 0) {
+    first_token_ = event.time;
+    metrics_->FirstToken({.since_submission = event.time - submitted_,
+                          .queue_time = queue_time_,
+                          .prompt_tokens = static_cast<int32_t>(prompt_tokens_.size()),
+                          .cached_tokens = cached_tokens_});
+  }
+  last_token_ = event.time;
+  metrics_->Token(previous == absl::InfinitePast() ? std::nullopt : std::make_optional(event.time - previous));
 }
 
-bool RunningCompletion::IsStopToken(int32_t token) const {
-  return std::find(stop_token_ids_.begin(), stop_token_ids_.end(), token) != stop_token_ids_.end();
-}
-
-void RunningCompletion::Finish(const CompletionDelta& delta, absl::Time now) {
-  const bool started = usage_.completion_tokens > 0;
-  metrics_->Finished({.reason = delta.finish_reason,
-                      .error = delta.error,
+void RunningCompletion::Finish(const CompletionDelta& last, absl::Time now) {
+  int32_t longest = 0;
+  for (const Answer& answer : answers_) {
+    longest = std::max(longest, answer.tokens());
+  }
+  const bool started = generated_tokens_ > 0;
+  metrics_->Finished({.reason = last.finish_reason,
+                      .error = last.error,
                       .started = started,
-                      .prompt_tokens = usage_.prompt_tokens,
-                      .generated_tokens = usage_.completion_tokens,
+                      .prompt_tokens = static_cast<int32_t>(prompt_tokens_.size()),
+                      .generated_tokens = generated_tokens_,
+                      .longest_answer = longest,
                       .total = now - submitted_,
                       .decode = started ? last_token_ - first_token_ : absl::ZeroDuration()});
 }

@@ -41,6 +41,10 @@ class TextCodec {
                                                       bool add_special_tokens) const = 0;
   virtual std::string Decode(absl::Span<const int32_t> tokens, bool skip_special_tokens) const = 0;
   virtual std::unique_ptr<IncrementalDecoder> NewDecoder(bool skip_special_tokens) const = 0;
+  // What one token adds in the middle of a text: maybe a part of a character; empty for ids that name no token.
+  virtual std::string TokenBytes(int32_t token) const = 0;
+  // Whether decoders leave it out unless asked for.
+  virtual bool IsSpecial(int32_t token) const = 0;
 };
 
 struct PromptOptions {

@@ -20,30 +20,37 @@ using chat::v1::ChatStreamResponse;
 using chat::v1::CompleteStreamRequest;
 using chat::v1::CompleteStreamResponse;
 
-// The calls under way, so that they can be cancelled and waited for. Outlives the target, because gRPC's threads leave
-// it last.
+// The calls under way, so that they can be cancelled and waited for. Shared with the calls, which leave it last.
 class RunningCalls {
  public:
   void Add(grpc::ClientContext* call) {
     absl::MutexLock lock(&mutex_);
-    calls_.insert(call);
+    ++unfinished_;
+    cancellable_.insert(call);
   }
-  void Remove(grpc::ClientContext* call) {
+  // The call has ended; `call` is about to be destroyed.
+  void Forget(grpc::ClientContext* call) {
     absl::MutexLock lock(&mutex_);
-    calls_.erase(call);
+    cancellable_.erase(call);
+  }
+  // It is destroyed, and with it its hold on the channel.
+  void Finished() {
+    absl::MutexLock lock(&mutex_);
+    --unfinished_;
   }
   void CancelAndWait() {
     absl::MutexLock lock(&mutex_);
-    for (grpc::ClientContext* call : calls_) {
+    for (grpc::ClientContext* call : cancellable_) {
       call->TryCancel();
     }
     mutex_.Await(absl::Condition(
-        +[](std::unordered_set<grpc::ClientContext*>* calls) { return calls->empty(); }, &calls_));
+        +[](int* unfinished) { return *unfinished == 0; }, &unfinished_));
   }
 
  private:
   absl::Mutex mutex_;
-  std::unordered_set<grpc::ClientContext*> calls_ ABSL_GUARDED_BY(mutex_);
+  std::unordered_set<grpc::ClientContext*> cancellable_ ABSL_GUARDED_BY(mutex_);
+  int unfinished_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 std::string ErrorOf(const grpc::Status& status, bool finished) {
@@ -94,8 +101,10 @@ class StreamCall final : public grpc::ClientReadReactor<Response> {
   void OnDone(const grpc::Status& status) override {
     meter_->End(finished_.value_or(absl::Now()), ErrorOf(status, finished_.has_value()));
     const std::shared_ptr<RunningCalls> running = running_;
-    running->Remove(&context_);
+    running->Forget(&context_);
     delete this;
+    // Only now: a channel must not be destroyed on gRPC's own thread, so the target's reference has to be the last.
+    running->Finished();
   }
 
  private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "compute/cpu/kv_blocks.h"
 #include "compute/cpu/memory.h"
 
 namespace tandem::compute::cpu {
@@ -11,40 +12,32 @@ constexpr int kMinQueries = 4;
 
 void CheckShapes(const AttentionArgs& args, const Tensor& q, const CpuBatchLayout& batch, const KvCacheLayer& cache,
                  const Tensor& out) {
-  const Tensor& keys = cache.keys;
   TANDEM_CHECK(q.shape().rank() == 3 && q.dim(0) == batch.num_rows(), "q of ", q.dim(0), " rows, batch of ",
                batch.num_rows());
-  TANDEM_CHECK(keys.shape().rank() == 4 && keys.dim(3) == q.dim(2), "keys of ", keys.dim(3), ", q of ", q.dim(2));
-  TANDEM_CHECK(keys.dim(1) == batch.block_size() && batch.max_block() < keys.dim(0), "cache of ", keys.dim(0),
-               " blocks of ", keys.dim(1), ", batch uses block ", batch.max_block(), " of ", batch.block_size());
-  TANDEM_CHECK(keys.dtype() == DType::kF32 || keys.dtype() == DType::kBF16, "keys of ", DTypeName(keys.dtype()));
-  TANDEM_CHECK(keys.dim(2) > 0 && q.dim(1) % keys.dim(2) == 0, q.dim(1), " heads on ", keys.dim(2), " KV heads");
+  CheckCache(cache, batch, cache.num_kv_heads(), q.dim(2));
+  TANDEM_CHECK(cache.num_kv_heads() > 0 && q.dim(1) % cache.num_kv_heads() == 0, q.dim(1), " heads on ",
+               cache.num_kv_heads(), " KV heads");
   TANDEM_CHECK(args.sliding_window >= 0, "sliding_window ", args.sliding_window);
   TANDEM_CHECK(args.value_dim > 0 && out.shape() == Shape({q.dim(0), q.dim(1), args.value_dim}), "value_dim ",
                args.value_dim);
   if (cache.values.defined()) {
-    TANDEM_CHECK(cache.values.shape() == Shape({keys.dim(0), keys.dim(1), keys.dim(2), args.value_dim}) &&
-                     cache.values.dtype() == keys.dtype(),
-                 "values do not match keys");
+    TANDEM_CHECK(cache.values.dim(3) == args.value_dim, "values of ", cache.values.dim(3));
   } else {
-    TANDEM_CHECK(args.value_dim <= keys.dim(3), "value_dim ", args.value_dim, " of a key of ", keys.dim(3));
+    TANDEM_CHECK(args.value_dim <= cache.key_dim(), "value_dim ", args.value_dim, " of a key of ", cache.key_dim());
   }
 }
 
-KvView HeadView(const KvCacheLayer& cache, int64_t kv_head, int value_dim) {
-  const Tensor& keys = cache.keys;
-  const int64_t element_bytes = static_cast<int64_t>(DTypeBytes(keys.dtype()));
+KvView View(const KvCacheLayer& cache, int value_dim) {
   KvView view;
-  view.dtype = keys.dtype();
-  view.key_dim = static_cast<int>(keys.dim(3));
+  view.dtype = cache.dtype();
+  view.keys = RawData(cache.keys);
+  view.values = cache.values.defined() ? RawData(cache.values) : nullptr;
+  view.key_scales = cache.key_scales.defined() ? Data<float>(cache.key_scales) : nullptr;
+  view.value_scales = cache.value_scales.defined() ? Data<float>(cache.value_scales) : nullptr;
+  view.num_kv_heads = static_cast<int>(cache.num_kv_heads());
+  view.key_dim = static_cast<int>(cache.key_dim());
   view.value_dim = value_dim;
-  view.block_size = static_cast<int>(keys.dim(1));
-  view.key_slot_stride = keys.dim(2) * keys.dim(3);
-  view.keys = RawData(keys) + kv_head * view.key_dim * element_bytes;
-  if (cache.values.defined()) {
-    view.value_slot_stride = keys.dim(2) * value_dim;
-    view.values = RawData(cache.values) + kv_head * value_dim * element_bytes;
-  }
+  view.block_size = static_cast<int>(cache.block_size());
   return view;
 }
 
@@ -54,7 +47,7 @@ void AttentionRunner::Run(ThreadPool& pool, const AttentionArgs& args, const Ten
                           const KvCacheLayer& cache, const Tensor& out) {
   CheckShapes(args, q, batch, cache, out);
   const int num_heads = static_cast<int>(q.dim(1));
-  const int num_kv_heads = static_cast<int>(cache.keys.dim(2));
+  const int num_kv_heads = static_cast<int>(cache.num_kv_heads());
   const int heads_per_kv_head = num_heads / num_kv_heads;
   // Many queries in one piece read the cache once for all of them, and neighbouring heads in one sweep; fewer give
   // every thread something to do.
@@ -65,6 +58,7 @@ void AttentionRunner::Run(ThreadPool& pool, const AttentionArgs& args, const Ten
     CutPieces(batch, num_kv_heads, heads_per_kv_head, max_queries);
   } while (max_queries > kMinQueries && pieces_.size() < wanted);
 
+  const KvView cache_view = View(cache, args.value_dim);
   const int key_dim = static_cast<int>(q.dim(2));
   const float* const q_data = Data<float>(q);
   float* const out_data = Data<float>(out);
@@ -81,7 +75,8 @@ void AttentionRunner::Run(ThreadPool& pool, const AttentionArgs& args, const Ten
   ForEachRow(pool, num_pieces, multiply_adds / num_pieces, [&](int64_t i) {
     const Piece& piece = pieces_[static_cast<size_t>(num_pieces - 1 - i)];
     const SequenceRows& sequence = batch.sequences()[static_cast<size_t>(piece.sequence)];
-    KvView view = HeadView(cache, piece.kv_head, args.value_dim);
+    KvView view = cache_view;
+    view.first_head = piece.kv_head;
     view.num_heads = piece.num_kv_heads;
     view.block_table = sequence.block_table.data();
     Query queries[kMaxQueries];

@@ -92,8 +92,8 @@ HWY_INLINE void ReduceEight(const VF (*rows)[kParts], float* out, Op op) {
 #endif
 
 // out[i * kKeys + j] = q[i] · keys[j], kQueries * kKeys = 8. `dim` is a multiple of 16.
-template <int kQueries, int kKeys>
-HWY_INLINE void EightDots(const float* q, int q_stride, const float* const* keys, int dim, float* out) {
+template <int kQueries, int kKeys, typename T>
+HWY_INLINE void EightDots(const float* q, int q_stride, const T* const* keys, int dim, float* out) {
   static_assert(kQueries * kKeys == 8);
   const DF d;
   VF dots[8][kParts];
@@ -105,7 +105,7 @@ HWY_INLINE void EightDots(const float* q, int q_stride, const float* const* keys
     for (int k = p * kLanes; k < dim; k += 16) {
       VF key[kKeys];
 #pragma GCC unroll 8
-      for (int j = 0; j < kKeys; ++j) key[j] = hn::LoadU(d, keys[j] + k);
+      for (int j = 0; j < kKeys; ++j) key[j] = LoadLanes(keys[j] + k);
 #pragma GCC unroll 8
       for (int i = 0; i < kQueries; ++i) {
         const VF query = hn::LoadU(d, q + i * q_stride + k);
@@ -121,9 +121,9 @@ HWY_INLINE void EightDots(const float* q, int q_stride, const float* const* keys
 
 // acc[i] = acc[i] * correction[i] + Σ_j p[i][j] values[j], j ascending over [begin, end), for kQueries queries and
 // kVectors registers' worth of value elements.
-template <int kQueries, int kVectors>
+template <int kQueries, int kVectors, typename T>
 HWY_INLINE void AccumulateBlock(float* acc, int acc_stride, const float* correction, const float* p,
-                                const float* const* values, int offset, int begin, int end) {
+                                const T* const* values, int offset, int begin, int end) {
   const DF d;
   VF sum[kQueries][kVectors];
 #pragma GCC unroll 4
@@ -135,10 +135,10 @@ HWY_INLINE void AccumulateBlock(float* acc, int acc_stride, const float* correct
     }
   }
   for (int j = begin; j < end; ++j) {
-    const float* value = values[j] + offset;
+    const T* value = values[j] + offset;
     VF element[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) element[v] = hn::LoadU(d, value + v * kLanes);
+    for (int v = 0; v < kVectors; ++v) element[v] = LoadLanes(value + v * kLanes);
 #pragma GCC unroll 4
     for (int i = 0; i < kQueries; ++i) {
       const VF weight = hn::Set(d, p[i * kAttentionTile + j]);

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "compute/cpu/attention.h"
+#include "compute/cpu/kv_blocks.h"
 #include "compute/cpu/memory.h"
 #include "compute/cpu/row_kernels.h"
 
@@ -34,14 +35,6 @@ void CheckRope(const RopeArgs& rope, const CpuBatchLayout& batch) {
                "rotary_dim ", rope.rotary_dim);
   TANDEM_CHECK(batch.max_position() < rope.cos_sin.dim(0), "position ", batch.max_position(), " of a table of ",
                rope.cos_sin.dim(0));
-}
-
-void CheckCache(const Tensor& cache, const CpuBatchLayout& batch, int64_t heads, int64_t dim) {
-  TANDEM_CHECK(cache.shape().rank() == 4 && cache.dim(1) == batch.block_size() && cache.dim(2) == heads &&
-                   cache.dim(3) == dim && batch.max_block() < cache.dim(0),
-               "cache [", cache.dim(0), ", ", cache.dim(1), ", ", cache.dim(2), ", ", cache.dim(3),
-               "], batch uses block ", batch.max_block(), " of ", batch.block_size(), ", model ", heads, " heads of ",
-               dim);
 }
 
 void Clip(float limit, float* x, int64_t n) {
@@ -80,10 +73,6 @@ const float* NormWeight(const GqaArgs& args, const Tensor& weight, int64_t num_h
   return Data<float>(weight);
 }
 
-std::byte* CacheSlot(const Tensor& cache, int64_t slot) {
-  return RawData(cache) + slot * cache.dim(2) * cache.dim(3) * static_cast<int64_t>(DTypeBytes(cache.dtype()));
-}
-
 }  // namespace
 
 void PrepareGqa(ThreadPool& pool, const GqaArgs& args, const Tensor& qkv, const CpuBatchLayout& batch,
@@ -95,8 +84,8 @@ void PrepareGqa(ThreadPool& pool, const GqaArgs& args, const Tensor& qkv, const 
   TANDEM_CHECK(q_out.num_elements() == qkv.dim(0) * q_width, "q_out of ", q_out.num_elements());
   TANDEM_CHECK(args.rope.rotary_dim <= args.head_dim, "rotary_dim ", args.rope.rotary_dim);
   CheckRope(args.rope, batch);
-  CheckCache(cache.keys, batch, args.num_kv_heads, args.head_dim);
-  CheckCache(cache.values, batch, args.num_kv_heads, args.head_dim);
+  CheckCache(cache, batch, args.num_kv_heads, args.head_dim);
+  TANDEM_CHECK(cache.values.defined() && cache.values.dim(3) == args.head_dim, "no values of ", args.head_dim);
   const float* q_norm = NormWeight(args, args.q_norm, args.num_heads);
   const float* k_norm = NormWeight(args, args.k_norm, args.num_kv_heads);
   const float* const from = Data<float>(qkv);
@@ -112,8 +101,8 @@ void PrepareGqa(ThreadPool& pool, const GqaArgs& args, const Tensor& qkv, const 
     std::copy_n(x + q_width, 2 * kv_width, kv);
     FinishHeads(args, k_norm, args.num_kv_heads, rope_row, kv);
     Clip(args.clip_qkv, kv + kv_width, kv_width);
-    ConvertRow(kv, DType::kF32, CacheSlot(cache.keys, place.slot), cache.keys.dtype(), kv_width);
-    ConvertRow(kv + kv_width, DType::kF32, CacheSlot(cache.values, place.slot), cache.values.dtype(), kv_width);
+    StoreKeys(cache, place, kv);
+    StoreValues(cache, place, kv + kv_width);
   });
 }
 
@@ -131,7 +120,8 @@ void PrepareMla(ThreadPool& pool, Scratch& scratch, const MlaArgs& args, const T
   TANDEM_CHECK(args.rope.rotary_dim == rotary || args.rope.rotary_dim == 0, "rotary_dim ", args.rope.rotary_dim);
   TANDEM_CHECK(args.kv_norm.num_elements() == lora, "kv_norm of ", args.kv_norm.num_elements());
   CheckRope(args.rope, batch);
-  CheckCache(cache.keys, batch, 1, lora + rotary);
+  CheckCache(cache, batch, 1, lora + rotary);
+  TANDEM_CHECK(!cache.values.defined(), "a latent cache has no values");
   const auto* w_uk = dynamic_cast<const PackedMatrix*>(args.w_uk.get());
   TANDEM_CHECK(w_uk != nullptr && w_uk->groups() == heads && w_uk->rows() == lora && w_uk->cols() == nope,
                "w_uk does not match");
@@ -150,7 +140,7 @@ void PrepareMla(ThreadPool& pool, Scratch& scratch, const MlaArgs& args, const T
     if (rope_row != nullptr) {
       Rotate(args.rope, rope_row, key + lora);
     }
-    ConvertRow(key, DType::kF32, CacheSlot(cache.keys, place.slot), cache.keys.dtype(), lora + rotary);
+    StoreKeys(cache, place, key, lora);
     for (int64_t h = 0; h < heads; ++h) {
       float* to = out + (row * heads + h) * (lora + rotary) + lora;
       std::copy_n(q_data + (row * heads + h) * (nope + rotary) + nope, rotary, to);

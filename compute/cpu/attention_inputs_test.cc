@@ -81,7 +81,22 @@ class PrepareGqaTest : public testing::TestWithParam<GqaCase> {
   // Rows 0-4 are positions 6-10 of one sequence, row 5 is position 0 of another.
   static std::vector<SequenceRows> Sequences() { return {{0, 5, 6, {3, 1}}, {5, 1, 0, {0}}}; }
   static int Position(int row) { return row < 5 ? 6 + row : 0; }
-  static int Slot(int row) { return row < 2 ? 3 * kBlock + 6 + row : row < 5 ? 1 * kBlock + row - 2 : 0; }
+  static int CacheRow(int row, int head) {
+    const int block = row < 2 ? 3 : row < 5 ? 1 : 0, offset = row < 2 ? 6 + row : row < 5 ? row - 2 : 0;
+    return (block * kKvHeads + head) * kBlock + offset;
+  }
+  // What storing a head may change an element by: half a step of the dtype at the head's largest magnitude.
+  static double Rounding(DType dtype, const double* head) {
+    double largest = 0;
+    for (int i = 0; i < kDim; ++i) {
+      largest = std::max(largest, std::abs(head[i]));
+    }
+    const double half_step = dtype == DType::kBF16     ? 0x1p-8
+                             : dtype == DType::kI8     ? 0.5 / 127
+                             : dtype == DType::kF8E4M3 ? 0x1p-4
+                                                       : 0;
+    return half_step * largest + 3e-6;
+  }
 
   std::vector<double> ReferenceRow(const float* qkv, int row) const {
     const GqaCase c = GetParam();
@@ -108,27 +123,30 @@ TEST_P(PrepareGqaTest, AgreesWithDoublePrecision) {
   const std::unique_ptr<Backend> backend = CreateCpuBackend();
   const std::vector<float> qkv = RandomVector(6 * kWidth, 1);
   const DType dtype = GetParam().cache_dtype;
-  const KvCacheLayer cache{Make(*backend, dtype, {5, kBlock, kKvHeads, kDim}),
-                           Make(*backend, dtype, {5, kBlock, kKvHeads, kDim})};
+  const KvCacheLayer cache = MakeCache(*backend, {kKvHeads, kDim, kDim}, dtype, 5, kBlock);
   const Tensor q = Make(*backend, DType::kF32, {6, kHeads, kDim});
   const auto batch = backend->PrepareBatch(Sequences(), kBlock);
   backend->PrepareGqa(Args(*backend), Make(*backend, DType::kF32, {6, kWidth}, qkv), *batch, cache, q);
   const std::vector<float> q_out = Values(*backend, q);
-  const std::vector<float> keys = Values(*backend, cache.keys), values = Values(*backend, cache.values);
-  const double tolerance = dtype == DType::kBF16 ? 1e-2 : 3e-6;
+  const std::vector<double> keys = CachedKeys(*backend, cache, kDim), values = CachedValues(*backend, cache);
   for (int row = 0; row < 6; ++row) {
     const std::vector<double> expected = ReferenceRow(qkv.data() + row * kWidth, row);
     for (int i = 0; i < kHeads * kDim; ++i) {
       ASSERT_NEAR(q_out[static_cast<size_t>(row * kHeads * kDim + i)], expected[static_cast<size_t>(i)], 3e-6);
     }
-    for (int i = 0; i < kKvHeads * kDim; ++i) {
-      const auto at = static_cast<size_t>(Slot(row) * kKvHeads * kDim + i);
-      ASSERT_NEAR(keys[at], expected[static_cast<size_t>(kHeads * kDim + i)], tolerance);
-      ASSERT_NEAR(values[at], expected[static_cast<size_t>((kHeads + kKvHeads) * kDim + i)], tolerance);
+    for (int h = 0; h < kKvHeads; ++h) {
+      const auto at = static_cast<size_t>(CacheRow(row, h) * kDim);
+      const double* key = &expected[static_cast<size_t>((kHeads + h) * kDim)];
+      const double* value = &expected[static_cast<size_t>((kHeads + kKvHeads + h) * kDim)];
+      const double key_error = Rounding(dtype, key), value_error = Rounding(dtype, value);
+      for (size_t i = 0; i < kDim; ++i) {
+        ASSERT_NEAR(keys[at + i], key[i], key_error);
+        ASSERT_NEAR(values[at + i], value[i], value_error);
+      }
     }
   }
   int untouched = 0;
-  for (float key : keys) {
+  for (double key : keys) {
     untouched += key == 0 ? 1 : 0;
   }
   EXPECT_GE(untouched, (5 * kBlock - 6) * kKvHeads * kDim);
@@ -139,7 +157,9 @@ INSTANTIATE_TEST_SUITE_P(Kinds, PrepareGqaTest,
                                          GqaCase{QkNorm::kPerHead, 12, false, 0, DType::kBF16},
                                          GqaCase{QkNorm::kFullWidth, 24, false, 0.5f, DType::kF32},
                                          GqaCase{QkNorm::kNone, 0, false, 0.25f, DType::kF32},
-                                         GqaCase{QkNorm::kPerHead, 24, true, 0, DType::kF32}));
+                                         GqaCase{QkNorm::kPerHead, 24, true, 0, DType::kF32},
+                                         GqaCase{QkNorm::kPerHead, 24, false, 0, DType::kI8},
+                                         GqaCase{QkNorm::kNone, 24, true, 0.5f, DType::kF8E4M3}));
 
 TEST(PrepareMlaTest, NormsTheLatentRotatesTheKeyAndAbsorbsTheQuery) {
   constexpr int kHeads = 3, kLora = 40, kNope = 12, kRope = 8;
@@ -157,7 +177,7 @@ TEST(PrepareMlaTest, NormsTheLatentRotatesTheKeyAndAbsorbsTheQuery) {
   args.norm_eps = 1e-5f;
   args.w_uk = *backend->PackMatrix(DType::kF32, kHeads, kLora, kNope, RowsOf(w, kNope));
   args.rope = {Make(*backend, DType::kF32, {kPositions, kRope}, RopeTable(kRope)), kRope, true};
-  const KvCacheLayer cache{Make(*backend, DType::kF32, {2, 16, 1, kLora + kRope}), Tensor()};
+  const KvCacheLayer cache = MakeCache(*backend, {1, kLora + kRope, kLora, true}, DType::kF32, 2, 16);
   const SequenceRows rows{0, 2, 20, {0, 1}};
   const auto batch = backend->PrepareBatch({&rows, 1}, 16);
   const Tensor q_out = Make(*backend, DType::kF32, {2, kHeads, kLora + kRope});

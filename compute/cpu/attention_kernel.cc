@@ -1,6 +1,8 @@
 #include "compute/cpu/attention_kernel.h"
 
 #include <algorithm>
+#include <type_traits>
+#include <utility>
 
 #include "compute/backend.h"
 
@@ -10,7 +12,6 @@
 //
 #include "compute/cpu/attention_inl.h"
 #include "compute/cpu/simd_inl.h"
-#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 #ifndef TANDEM_COMPUTE_CPU_ATTENTION_KERNEL_ONCE_
@@ -54,17 +55,18 @@ struct QueryState {
   float* end;
 };
 
-// The slots of a tile's positions in the cache.
-struct TileSlots {
-  TileSlots(const KvView& kv, int32_t start, int32_t end) : count(std::clamp(end - start, 0, kTile)) {
+// The rows of a tile's positions in the cache, for head 0.
+struct TileRows {
+  TileRows(const KvView& kv, int32_t start, int32_t end) : count(std::clamp(end - start, 0, kTile)) {
     for (int j = 0; j < count; ++j) {
       const int32_t position = start + j;
-      slot[j] = int64_t{kv.block_table[position / kv.block_size]} * kv.block_size + position % kv.block_size;
+      row[j] = int64_t{kv.block_table[position / kv.block_size]} * kv.num_kv_heads * kv.block_size +
+               position % kv.block_size;
     }
   }
 
   int count;
-  int64_t slot[kTile];
+  int64_t row[kTile];
 };
 
 // The positions of a tile that a query sees, relative to the tile; empty when begin >= end.
@@ -80,6 +82,14 @@ Range VisibleRange(int32_t position, int window, int32_t tile_start) {
   return {std::clamp(first - tile_start, 0, kTile), std::clamp(position + 1 - tile_start, 0, kTile)};
 }
 
+// What multiplies a tile's dot products and its probabilities.
+struct TileScales {
+  alignas(64) float key[kTile];      // the softmax scale times that of the key
+  alignas(64) float value[kTile];    // of quantized caches
+  alignas(64) float rotated[kTile];  // of quantized latent caches: the rotated part's scale over the latent part's
+  bool scaled_values = false;
+};
+
 }  // namespace
 }  // namespace tandem::compute::cpu
 #endif
@@ -89,7 +99,8 @@ namespace tandem::compute::cpu {
 namespace HWY_NAMESPACE {
 
 // scores[i][j] = q[i] · keys[j] for j < num_keys, and anything up to the next multiple of 8.
-void ScoreTile(const QueryState& w, int num_queries, const float* const* keys, int num_keys) {
+template <typename T>
+void ScoreTile(const QueryState& w, int num_queries, const T* const* keys, int num_keys) {
   float out[8];
   int i = 0;
   for (; i + 4 <= num_queries; i += 4) {
@@ -110,17 +121,18 @@ void ScoreTile(const QueryState& w, int num_queries, const float* const* keys, i
 // Turns the scores of queries [first, first + count), count ≤ 8, into probabilities relative to their new maxima and
 // sets the factors for what they have summed up so far (online softmax, arXiv:1805.02867). Queries whose range is empty
 // keep their state.
-void SoftmaxTile(const QueryState& w, int first, int count, const Range* ranges, float scale, float* correction) {
+void SoftmaxTile(const QueryState& w, int first, int count, const Range* ranges, const TileScales& scales,
+                 float* correction) {
   VF rows[8][kParts];
   for (int i = 0; i < 8; ++i) {
     // Rows past the end repeat the first one, whose results they do not touch.
     float* scores = w.scores + (first + (i < count ? i : 0)) * kTile;
     if (i < count) {
       const Range range = ranges[first + i];
+      Store16(Mul(Load16(scores), Load16(scales.key)), scores);
+      Store16(Mul(Load16(scores + 16), Load16(scales.key + 16)), scores + 16);
       for (int j = 0; j < range.begin; ++j) scores[j] = -HUGE_VALF;
       for (int j = range.end; j < kTile; ++j) scores[j] = -HUGE_VALF;
-      Store16(Mul(Load16(scores), Splat16(scale)), scores);
-      Store16(Mul(Load16(scores + 16), Splat16(scale)), scores + 16);
     }
     const F16 low = Load16(scores);
     const F16 high = Load16(scores + 16);
@@ -141,8 +153,8 @@ void SoftmaxTile(const QueryState& w, int first, int count, const Range* ranges,
     const F16 offset = Splat16(new_max[i]);
     const F16 low = Exp(Sub(Load16(scores), offset));
     const F16 high = Exp(Sub(Load16(scores + 16), offset));
-    Store16(low, scores);
-    Store16(high, scores + 16);
+    Store16(scales.scaled_values ? Mul(low, Load16(scales.value)) : low, scores);
+    Store16(scales.scaled_values ? Mul(high, Load16(scales.value + 16)) : high, scores + 16);
     for (int p = 0; p < kParts; ++p) rows[i][p] = hn::Add(low.part[p], high.part[p]);
   }
   ReduceEight(rows, reduced, AddOp());
@@ -155,9 +167,8 @@ void SoftmaxTile(const QueryState& w, int first, int count, const Range* ranges,
   }
 }
 
-template <int kQueries, int kVectors>
-void AccumulateRows(float* acc, int dim, const float* correction, const float* p, const float* const* values,
-                    Range range) {
+template <int kQueries, int kVectors, typename T>
+void AccumulateRows(float* acc, int dim, const float* correction, const float* p, const T* const* values, Range range) {
   int offset = 0;
   for (; offset + kVectors * kLanes <= dim; offset += kVectors * kLanes) {
     AccumulateBlock<kQueries, kVectors>(acc, dim, correction, p, values, offset, range.begin, range.end);
@@ -167,70 +178,68 @@ void AccumulateRows(float* acc, int dim, const float* correction, const float* p
   }
 }
 
-// One head's keys or values in the cache.
-struct HeadRows {
-  const std::byte* base;
-  int64_t slot_bytes;
-  int dim;
-  DType dtype;
+// One tile of one head. Rows are padded to multiples of 16 elements.
+template <typename T>
+struct Tile {
+  const T* keys[kTile];
+  const T* values[kTile];
+  int32_t start;
+  int count;
+  TileScales scales;
 
-  const std::byte* Row(int64_t slot) const { return base + slot * slot_bytes; }
-  int64_t row_bytes() const { return dim * static_cast<int64_t>(DTypeBytes(dtype)); }
+  // Rows past the end are read by the blocked kernels, and their results dropped.
+  void RepeatFirstRow() {
+    std::fill(keys + count, keys + kTile, keys[0]);
+    std::fill(values + count, values + kTile, values[0]);
+  }
 };
 
-HeadRows HeadKeys(const KvView& kv, int head) {
-  const auto element_bytes = static_cast<int64_t>(DTypeBytes(kv.dtype));
-  return {kv.keys + head * kv.key_dim * element_bytes, kv.key_slot_stride * element_bytes, kv.key_dim, kv.dtype};
-}
+template <typename T>
+inline constexpr float kCodeUnit = 1.0f;  // what LoadLanes multiplies elements by, undone
+template <>
+inline constexpr float kCodeUnit<F8Code> = 256.0f;
 
-HeadRows HeadValues(const KvView& kv, int head) {
-  const auto element_bytes = static_cast<int64_t>(DTypeBytes(kv.dtype));
-  return {kv.values + head * kv.value_dim * element_bytes, kv.value_slot_stride * element_bytes, kv.value_dim,
-          kv.dtype};
-}
-
-// Points rows[j] at the tile's rows: in the cache itself where they are contiguous f32, else widened and zero-padded in
-// `copy`, because rows a power of two apart would evict each other from the first-level cache. Meanwhile asks for the
-// rows that come next, which lie too far apart for the hardware to foresee. (Asking for all heads' rows of the next
-// tile in one sweep was slower: they come too early.)
-void GatherTile(const HeadRows& head, const TileSlots& tile, const HeadRows& next_head, const TileSlots& next_tile,
-                float* copy, const float** rows) {
-  const int dim = head.dim;
-  const int stride = Padded(dim);
-  for (int j = 0; j < tile.count; ++j) {
-    if (j < next_tile.count) {
-      const std::byte* next = next_head.Row(next_tile.slot[j]);
-      for (int64_t i = 0; i < head.row_bytes(); i += 64) hwy::Prefetch(next + i);
-    }
-    const std::byte* row = head.Row(tile.slot[j]);
-    float* to = copy + j * stride;
-    rows[j] = to;
-    if (head.dtype == DType::kBF16) {
-      const auto* from = reinterpret_cast<const uint16_t*>(row);
-      int k = 0;
-      for (; k + 16 <= dim; k += 16) Store16(Load16(from + k), to + k);
-      if (k < dim) Store16(Load16Partial(from + k, dim - k), to + k);
-    } else if (stride == dim && head.row_bytes() == head.slot_bytes) {
-      rows[j] = reinterpret_cast<const float*>(row);
+// `unit` is exact in every product: a power of two.
+void LoadScales(const KvView& kv, const TileRows& rows, int head, float softmax_scale, float unit, TileScales& scales) {
+  if (kv.key_scales == nullptr) {
+    std::fill_n(scales.key, kTile, softmax_scale);
+    return;
+  }
+  scales.scaled_values = true;
+  for (int j = 0; j < rows.count; ++j) {
+    const int64_t row = rows.row[j] + int64_t{head} * kv.block_size;
+    if (kv.values != nullptr) {
+      scales.key[j] = kv.key_scales[row] * unit * softmax_scale;
+      scales.value[j] = kv.value_scales[row] * unit;
     } else {
-      std::fill_n(std::copy_n(reinterpret_cast<const float*>(row), dim, to), stride - dim, 0.0f);
+      const float* const pair = kv.key_scales + 2 * row;
+      scales.key[j] = pair[0] * unit * softmax_scale;
+      scales.value[j] = pair[0] * unit;
+      scales.rotated[j] = pair[1] / pair[0];
     }
   }
-  // Rows past the end are read by the blocked kernels, and their results dropped.
-  for (int j = tile.count; j < kTile; ++j) rows[j] = rows[0];
+  std::fill(scales.key + rows.count, scales.key + kTile, 0.0f);
+  std::fill(scales.value + rows.count, scales.value + kTile, 0.0f);
 }
 
-void AttendTile(const QueryState& w, absl::Span<const Query> queries, const float* const* keys,
-                const float* const* values, int32_t tile_start, int count, float scale, int window) {
+// to[0 … Padded(dim)) = from[0 … dim) as f32, then zeros.
+template <typename T>
+void Widen(const T* from, int dim, float* to) {
+  int k = 0;
+  for (; k + 16 <= dim; k += 16) Store16(Load16(from + k), to + k);
+  if (k < dim) Store16(Load16Partial(from + k, dim - k), to + k);
+}
+template <typename T>
+void AttendTile(const QueryState& w, absl::Span<const Query> queries, const Tile<T>& tile, int window) {
   const int n = static_cast<int>(queries.size());
-  ScoreTile(w, n, keys, count);
+  ScoreTile(w, n, tile.keys, tile.count);
   Range ranges[kMaxQueries];
   float correction[kMaxQueries];
   for (int i = 0; i < n; ++i) {
-    ranges[i] = VisibleRange(queries[static_cast<size_t>(i)].position, window, tile_start);
+    ranges[i] = VisibleRange(queries[static_cast<size_t>(i)].position, window, tile.start);
   }
   for (int i = 0; i < n; i += 8) {
-    SoftmaxTile(w, i, std::min(8, n - i), ranges, scale, correction);
+    SoftmaxTile(w, i, std::min(8, n - i), ranges, tile.scales, correction);
   }
   for (int i = 0; i < n;) {
     const bool four =
@@ -238,53 +247,121 @@ void AttendTile(const QueryState& w, absl::Span<const Query> queries, const floa
     float* acc = w.acc + i * w.value_stride;
     const float* p = w.scores + i * kTile;
     if (four) {
-      AccumulateRows<4, 2>(acc, w.value_stride, correction + i, p, values, ranges[i]);
+      AccumulateRows<4, 2>(acc, w.value_stride, correction + i, p, tile.values, ranges[i]);
     } else if (!ranges[i].empty()) {
-      AccumulateRows<1, 8>(acc, w.value_stride, correction + i, p, values, ranges[i]);
+      AccumulateRows<1, 8>(acc, w.value_stride, correction + i, p, tile.values, ranges[i]);
     }
     i += four ? 4 : 1;
   }
 }
 
-void AttendQueries(const KvView& kv, absl::Span<const Query> queries, float scale, int window, float* scratch) {
-  const int n = static_cast<int>(queries.size());
-  const int queries_per_head = n / kv.num_heads;
-  const QueryState state(n, kv, scratch);
+// Few queries read the cache where it lies; for more of them it is widened once, and so are rows that need padding or
+// have two scales. The bits are the same.
+template <typename T>
+bool ReadsInPlace(const KvView& kv, int queries_per_head) {
+  const bool whole_vectors = kv.key_dim % 16 == 0 && (kv.values == nullptr || kv.value_dim % 16 == 0);
+  const bool two_scales = kv.key_scales != nullptr && kv.values == nullptr;
+  return whole_vectors && !two_scales && (std::is_same_v<T, float> || queries_per_head <= 4);
+}
+
+// A value read from a key may run on into the key's later elements: they land in padding that is never returned.
+template <typename T>
+void PointAtTile(const KvView& kv, const TileRows& rows, int head, Tile<T>& tile) {
+  for (int j = 0; j < rows.count; ++j) {
+    const int64_t row = rows.row[j] + int64_t{head} * kv.block_size;
+    tile.keys[j] = reinterpret_cast<const T*>(kv.keys) + row * kv.key_dim;
+    tile.values[j] =
+        kv.values == nullptr ? tile.keys[j] : reinterpret_cast<const T*>(kv.values) + row * kv.value_dim;
+  }
+}
+
+// `copy` has room for kTile padded keys and values.
+template <typename T>
+void WidenTile(const KvView& kv, const Tile<T>& from, float* copy, Tile<float>& tile) {
+  const int key_stride = Padded(kv.key_dim);
+  const int value_stride = Padded(kv.value_dim);
+  const bool two_scales = kv.key_scales != nullptr && kv.values == nullptr;
+  float* const value_copy = copy + kTile * key_stride;
+  for (int j = 0; j < from.count; ++j) {
+    float* const key = copy + j * key_stride;
+    Widen(from.keys[j], kv.key_dim, key);
+    if (two_scales) {
+      for (int k = kv.value_dim; k < kv.key_dim; ++k) key[k] *= from.scales.rotated[j];
+    }
+    tile.keys[j] = key;
+    tile.values[j] = key;
+    if (kv.values != nullptr) {
+      Widen(from.values[j], kv.value_dim, value_copy + j * value_stride);
+      tile.values[j] = value_copy + j * value_stride;
+    }
+  }
+  tile.start = from.start;
+  tile.count = from.count;
+  tile.scales = from.scales;
+  tile.RepeatFirstRow();
+}
+
+// Copies the queries in and returns the positions that they see together, from the start of a tile.
+std::pair<int32_t, int32_t> StartQueries(const KvView& kv, absl::Span<const Query> queries, int window,
+                                         const QueryState& state) {
   int32_t first = INT32_MAX;
   int32_t end = 0;
-  for (int i = 0; i < n; ++i) {
-    const Query& query = queries[static_cast<size_t>(i)];
-    std::fill_n(std::copy_n(query.q, kv.key_dim, state.q + i * state.key_stride), state.key_stride - kv.key_dim, 0.0f);
+  for (size_t i = 0; i < queries.size(); ++i) {
+    const Query& query = queries[i];
+    float* const to = state.q + static_cast<int64_t>(i) * state.key_stride;
+    std::fill_n(std::copy_n(query.q, kv.key_dim, to), state.key_stride - kv.key_dim, 0.0f);
     state.max[i] = -HUGE_VALF;
     state.sum[i] = 0;
     first = std::min(first, window > 0 ? std::max(0, query.position - window + 1) : 0);
     end = std::max(end, query.position + 1);
   }
-  std::fill_n(state.acc, n * state.value_stride, 0.0f);
-  float* const key_copy = state.end;
-  float* const value_copy = key_copy + kTile * state.key_stride;
-  const float* keys[kTile];
-  const float* values[kTile];
-  for (int32_t start = first / kTile * kTile; start < end; start += kTile) {
-    const TileSlots tile(kv, start, end);
-    const TileSlots following(kv, start + kTile, end);
+  std::fill_n(state.acc, static_cast<int64_t>(queries.size()) * state.value_stride, 0.0f);
+  return {first / kTile * kTile, end};
+}
+
+template <typename T>
+void AttendQueriesTo(const KvView& kv, absl::Span<const Query> queries, float scale, int window, float* scratch) {
+  const int n = static_cast<int>(queries.size());
+  const int queries_per_head = n / kv.num_heads;
+  const QueryState state(n, kv, scratch);
+  const auto [first, end] = StartQueries(kv, queries, window, state);
+  const bool in_place = ReadsInPlace<T>(kv, queries_per_head);
+  Tile<T> tile;
+  Tile<float> widened;
+  for (tile.start = first; tile.start < end; tile.start += kTile) {
+    const TileRows rows(kv, tile.start, end);
+    tile.count = rows.count;
     for (int head = 0; head < kv.num_heads; ++head) {
-      const bool last = head + 1 == kv.num_heads;
-      const TileSlots& next_tile = last ? following : tile;
-      const int next_head = last ? 0 : head + 1;
-      GatherTile(HeadKeys(kv, head), tile, HeadKeys(kv, next_head), next_tile, key_copy, keys);
-      // A value read from a key may run on into the key's later elements: they land in padding that is never returned.
-      if (kv.values != nullptr) {
-        GatherTile(HeadValues(kv, head), tile, HeadValues(kv, next_head), next_tile, value_copy, values);
+      PointAtTile(kv, rows, kv.first_head + head, tile);
+      LoadScales(kv, rows, kv.first_head + head, scale, kCodeUnit<T>, tile.scales);
+      const QueryState head_state = state.From(head * queries_per_head);
+      const absl::Span<const Query> head_queries =
+          queries.subspan(static_cast<size_t>(head * queries_per_head), static_cast<size_t>(queries_per_head));
+      if (in_place) {
+        tile.RepeatFirstRow();
+        AttendTile(head_state, head_queries, tile, window);
+      } else {
+        WidenTile(kv, tile, state.end, widened);
+        AttendTile(head_state, head_queries, widened, window);
       }
-      AttendTile(state.From(head * queries_per_head),
-                 queries.subspan(static_cast<size_t>(head * queries_per_head), static_cast<size_t>(queries_per_head)),
-                 keys, kv.values != nullptr ? values : keys, start, tile.count, scale, window);
     }
   }
   for (int i = 0; i < n; ++i) {
     float* out = queries[static_cast<size_t>(i)].out;
     for (int k = 0; k < kv.value_dim; ++k) out[k] = state.acc[i * state.value_stride + k] / state.sum[i];
+  }
+}
+
+void AttendQueries(const KvView& kv, absl::Span<const Query> queries, float scale, int window, float* scratch) {
+  switch (kv.dtype) {
+    case DType::kBF16:
+      return AttendQueriesTo<uint16_t>(kv, queries, scale, window, scratch);
+    case DType::kI8:
+      return AttendQueriesTo<int8_t>(kv, queries, scale, window, scratch);
+    case DType::kF8E4M3:
+      return AttendQueriesTo<F8Code>(kv, queries, scale, window, scratch);
+    default:
+      return AttendQueriesTo<float>(kv, queries, scale, window, scratch);
   }
 }
 

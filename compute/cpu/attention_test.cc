@@ -2,6 +2,7 @@
 #include <limits>
 #include <numeric>
 
+#include "compute/cpu/kv_blocks.h"
 #include "compute/cpu/test_util.h"
 
 namespace tandem::compute::cpu {
@@ -26,29 +27,17 @@ class Scene {
 
   Scene(Backend& backend, const AttentionCase& c) : backend_(backend), c_(c) {
     const int blocks = (kLengths[0] + c.block_size - 1) / c.block_size;
-    keys_.assign(static_cast<size_t>((2 * blocks + 1) * c.block_size * c.kv_heads * c.key_dim),
-                 std::numeric_limits<float>::quiet_NaN());
-    values_.assign(static_cast<size_t>((2 * blocks + 1) * c.block_size * c.kv_heads * c.value_dim),
-                   std::numeric_limits<float>::quiet_NaN());
-    const std::vector<float> key = RandomVector(static_cast<int64_t>(keys_.size()), 1);
-    const std::vector<float> value = RandomVector(static_cast<int64_t>(values_.size()), 2);
     for (int s = 0; s < 2; ++s) {
       for (int b = 0; b * c.block_size < kLengths[s]; ++b) {
         tables_[s].push_back(2 * (blocks - 1 - b) + s);
       }
-      for (int p = 0; p < kLengths[s]; ++p) {
-        const int64_t slot = Slot(s, p);
-        for (int64_t i = slot * c.kv_heads * c.key_dim; i < (slot + 1) * c.kv_heads * c.key_dim; ++i) {
-          keys_[static_cast<size_t>(i)] = key[static_cast<size_t>(i)];
-        }
-        for (int64_t i = slot * c.kv_heads * c.value_dim; i < (slot + 1) * c.kv_heads * c.value_dim; ++i) {
-          values_[static_cast<size_t>(i)] = value[static_cast<size_t>(i)];
-        }
-      }
     }
-    cache_.keys = Make(backend, c.dtype, {2 * blocks + 1, c.block_size, c.kv_heads, c.key_dim}, keys_);
+    const KvRow row{c.kv_heads, c.key_dim, c.value_dim, c.values_in_keys};
+    cache_ = MakeCache(backend, row, c.dtype, 2 * blocks + 1, c.block_size);
+    Fill();
+    keys_ = CachedKeys(backend, cache_, c.values_in_keys ? c.value_dim : c.key_dim);
     if (!c.values_in_keys) {
-      cache_.values = Make(backend, c.dtype, {2 * blocks + 1, c.block_size, c.kv_heads, c.value_dim}, values_);
+      values_ = CachedValues(backend, cache_);
     }
     q_ = RandomVector(int64_t{kLengths[0] + kLengths[1]} * c.heads * c.key_dim, 3);
     for (float& v : q_) {
@@ -114,23 +103,48 @@ class Scene {
   }
 
  private:
-  int64_t Slot(int s, int p) const {
-    return int64_t{tables_[s][static_cast<size_t>(p / c_.block_size)]} * c_.block_size + p % c_.block_size;
+  void Fill() {
+    const float nan = std::numeric_limits<float>::quiet_NaN();
+    const int64_t key_width = int64_t{c_.kv_heads} * c_.key_dim, value_width = int64_t{c_.kv_heads} * c_.value_dim;
+    const auto store = [&](int32_t block, int32_t offset, const float* key, const float* value) {
+      StoreKeys(cache_, {0, block, offset}, key, c_.values_in_keys ? c_.value_dim : 0);
+      if (!c_.values_in_keys) {
+        StoreValues(cache_, {0, block, offset}, value);
+      }
+    };
+    const std::vector<float> nothing(static_cast<size_t>(key_width + value_width), nan);
+    for (int32_t block = 0; block < cache_.num_blocks(); ++block) {
+      for (int32_t offset = 0; offset < c_.block_size; ++offset) {
+        store(block, offset, nothing.data(), nothing.data());
+      }
+    }
+    for (int s = 0; s < 2; ++s) {
+      const std::vector<float> key = RandomVector(kLengths[s] * key_width, 10 + static_cast<uint32_t>(s));
+      const std::vector<float> value = RandomVector(kLengths[s] * value_width, 20 + static_cast<uint32_t>(s));
+      for (int p = 0; p < kLengths[s]; ++p) {
+        store(tables_[s][static_cast<size_t>(p / c_.block_size)], p % c_.block_size, key.data() + p * key_width,
+              value.data() + p * value_width);
+      }
+    }
+  }
+  int64_t CacheRow(int s, int p, int h) const {
+    const int64_t block = tables_[s][static_cast<size_t>(p / c_.block_size)];
+    return (block * c_.kv_heads + h) * c_.block_size + p % c_.block_size;
   }
   const float* Query(int s, int p) const { return q_.data() + (s * kLengths[0] + p) * c_.heads * c_.key_dim; }
-  double Rounded(float v) const { return c_.dtype == DType::kBF16 ? BF16ToF32(F32ToBF16(v)) : v; }
   double Key(int s, int p, int h, int d) const {
-    return Rounded(keys_[static_cast<size_t>((Slot(s, p) * c_.kv_heads + h) * c_.key_dim + d)]);
+    return keys_[static_cast<size_t>(CacheRow(s, p, h) * c_.key_dim + d)];
   }
   double Value(int s, int p, int h, int d) const {
     return c_.values_in_keys ? Key(s, p, h, d)
-                             : Rounded(values_[static_cast<size_t>((Slot(s, p) * c_.kv_heads + h) * c_.value_dim + d)]);
+                             : values_[static_cast<size_t>(CacheRow(s, p, h) * c_.value_dim + d)];
   }
 
   Backend& backend_;
   AttentionCase c_;
   std::vector<int32_t> tables_[2];
-  std::vector<float> keys_, values_, q_;
+  std::vector<double> keys_, values_;  // as the cache holds them
+  std::vector<float> q_;
   KvCacheLayer cache_;
 };
 
@@ -193,7 +207,15 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
                                          AttentionCase{DType::kF32, 4, 2, 32, 32, 16, 37, false},
                                          AttentionCase{DType::kBF16, 4, 1, 32, 32, 32, 64, false},
                                          AttentionCase{DType::kF32, 16, 1, 96, 64, 32, 0, true},
-                                         AttentionCase{DType::kBF16, 40, 1, 40, 24, 16, 0, true}));
+                                         AttentionCase{DType::kBF16, 40, 1, 40, 24, 16, 0, true},
+                                         AttentionCase{DType::kI8, 4, 4, 16, 16, 32, 0, false},
+                                         AttentionCase{DType::kI8, 8, 2, 80, 48, 7, 37, false},
+                                         AttentionCase{DType::kI8, 5, 1, 20, 12, 16, 0, false},
+                                         AttentionCase{DType::kI8, 16, 1, 96, 64, 32, 0, true},
+                                         AttentionCase{DType::kI8, 3, 1, 40, 24, 16, 64, true},
+                                         AttentionCase{DType::kF8E4M3, 6, 2, 64, 64, 32, 0, false},
+                                         AttentionCase{DType::kF8E4M3, 12, 1, 24, 40, 16, 1, false},
+                                         AttentionCase{DType::kF8E4M3, 40, 1, 40, 24, 7, 0, true}));
 
 // Position of the tallest score moves between tiles: the running maximum must rescale what was summed up.
 TEST(AttentionLimitsTest, LargeScoresDoNotOverflow) {
@@ -206,7 +228,7 @@ TEST(AttentionLimitsTest, LargeScoresDoNotOverflow) {
   }
   std::vector<float> q(16, 0.0f);
   q[0] = 1e3f;
-  KvCacheLayer cache{Make(*backend, DType::kF32, {1, 128, 1, 16}), Make(*backend, DType::kF32, {1, 128, 1, 16})};
+  const KvCacheLayer cache = MakeCache(*backend, {1, 16, 16}, DType::kF32, 1, 128);
   backend->Upload(BytesOf(absl::MakeConstSpan(keys)), cache.keys.Reshape({128, 16}).Rows(0, n));
   backend->Upload(BytesOf(absl::MakeConstSpan(values)), cache.values.Reshape({128, 16}).Rows(0, n));
   const SequenceRows rows{0, 1, n - 1, {0}};

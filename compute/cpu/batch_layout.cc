@@ -21,8 +21,8 @@ CpuBatchLayout::CpuBatchLayout(absl::Span<const SequenceRows> sequences, int blo
     }
     for (int32_t i = 0; i < sequence.num_rows; ++i) {
       const int32_t position = sequence.position + i;
-      const int64_t block = sequence.block_table[static_cast<size_t>(position / block_size)];
-      rows_.push_back({position, block * block_size + position % block_size});
+      rows_.push_back(
+          {position, sequence.block_table[static_cast<size_t>(position / block_size)], position % block_size});
       max_position_ = std::max(max_position_, position);
     }
   }

@@ -18,7 +18,8 @@ class CpuBatchLayout final : public BatchLayout {
 
   struct Row {
     int32_t position = 0;
-    int64_t slot = 0;  // of the row's own key: block * block_size + offset
+    int32_t block = 0;   // where the row's own key and value go
+    int32_t offset = 0;  // within the block
   };
 
   const std::vector<SequenceRows>& sequences() const { return sequences_; }

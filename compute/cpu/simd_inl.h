@@ -14,7 +14,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "compute/dtype.h"
+#include "compute/cpu/f8_code.h"
 #include "hwy/highway.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -56,21 +56,8 @@ HWY_INLINE F16 Splat16(float value) {
   return r;
 }
 
-HWY_INLINE F16 Load16(const float* from) {
-  F16 r;
-  for (int i = 0; i < kParts; ++i) r.part[i] = hn::LoadU(DF(), from + i * kLanes);
-  return r;
-}
-
 HWY_INLINE void Store16(const F16& v, float* to) {
   for (int i = 0; i < kParts; ++i) hn::StoreU(v.part[i], DF(), to + i * kLanes);
-}
-
-// The first `count` elements, zeros after them.
-HWY_INLINE F16 Load16Partial(const float* from, int count) {
-  alignas(64) float padded[16] = {};
-  std::memcpy(padded, from, static_cast<size_t>(count) * sizeof(float));
-  return Load16(padded);
 }
 
 HWY_INLINE void Store16Partial(const F16& v, float* to, int count) {
@@ -83,16 +70,44 @@ HWY_INLINE VF WidenBF16(hn::Vec<hn::Rebind<uint16_t, DF>> v) {
   return hn::BitCast(DF(), hn::ShiftLeft<16>(hn::PromoteTo(DU(), v)));
 }
 
-HWY_INLINE F16 Load16(const uint16_t* from) {
+// --- kLanes elements of a stored dtype as f32, exactly
+
+HWY_INLINE VF LoadLanes(const float* from) { return hn::LoadU(DF(), from); }
+
+HWY_INLINE VF LoadLanes(const uint16_t* from) {
   const hn::Rebind<uint16_t, DF> dh;
+  return WidenBF16(hn::LoadU(dh, from));
+}
+
+HWY_INLINE VF LoadLanes(const int8_t* from) {
+  const hn::Rebind<int8_t, DF> dc;
+  return hn::ConvertTo(DF(), hn::PromoteTo(DI(), hn::LoadU(dc, from)));
+}
+
+// e4m3 codes as 2^-8 times their values, which is what their bits are in f16: shifted into place, sign extended, and
+// the second copy of the sign cut out of the exponent.
+HWY_INLINE VF LoadLanes(const F8Code* from) {
+  const hn::Rebind<int8_t, DF> dc;
+  const hn::Rebind<int16_t, DF> dw;
+  const hn::Rebind<hwy::float16_t, DF> dh;
+  const auto code = hn::PromoteTo(dw, hn::LoadU(dc, reinterpret_cast<const int8_t*>(from)));
+  const auto bits = hn::And(hn::ShiftLeft<7>(code), hn::Set(dw, static_cast<int16_t>(0xbfff)));
+  return hn::PromoteTo(DF(), hn::BitCast(dh, bits));
+}
+
+template <typename T>
+HWY_INLINE F16 Load16(const T* from) {
   F16 r;
-  for (int i = 0; i < kParts; ++i) r.part[i] = WidenBF16(hn::LoadU(dh, from + i * kLanes));
+  for (int i = 0; i < kParts; ++i) r.part[i] = LoadLanes(from + i * kLanes);
   return r;
 }
 
-HWY_INLINE F16 Load16Partial(const uint16_t* from, int count) {
-  alignas(64) uint16_t padded[16] = {};
-  std::memcpy(padded, from, static_cast<size_t>(count) * sizeof(uint16_t));
+
+// The first `count` elements, zeros after them.
+template <typename T>
+HWY_INLINE F16 Load16Partial(const T* from, int count) {
+  alignas(64) T padded[16] = {};
+  std::memcpy(padded, from, static_cast<size_t>(count) * sizeof(T));
   return Load16(padded);
 }
 

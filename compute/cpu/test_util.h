@@ -81,6 +81,38 @@ inline std::vector<float> Values(Backend& backend, const Tensor& tensor) {
   return values;
 }
 
+inline KvCacheLayer MakeCache(Backend& backend, const KvRow& row, DType dtype, int64_t num_blocks, int64_t block_size) {
+  absl::StatusOr<KvCacheLayer> cache = AllocateKvCacheLayer(backend, row, dtype, num_blocks, block_size);
+  TANDEM_CHECK(cache.ok(), cache.status().message());
+  return *std::move(cache);
+}
+
+// The elements of a cache's keys or values as the codes and scales define them; `first_part` elements of a row, if not
+// all, have the first of two scales.
+inline std::vector<double> CacheValues(Backend& backend, const Tensor& rows, const Tensor& scales, int64_t first_part) {
+  if (!IsQuantized(rows.dtype())) {
+    const std::vector<float> values = Values(backend, rows);
+    return {values.begin(), values.end()};
+  }
+  const std::vector<uint8_t> codes = Read<uint8_t>(backend, rows);
+  const std::vector<float> factors = Read<float>(backend, scales);
+  const auto dim = static_cast<size_t>(rows.dim(3));
+  std::vector<double> values(codes.size());
+  for (size_t i = 0; i < codes.size(); ++i) {
+    const size_t part = i % dim < static_cast<size_t>(first_part) ? 0 : 1;
+    const double code =
+        rows.dtype() == DType::kI8 ? static_cast<int8_t>(codes[i]) : double{F8E4M3ToF32(codes[i])};
+    values[i] = code * double{factors[i / dim * static_cast<size_t>(scales.dim(3)) + part]};
+  }
+  return values;
+}
+inline std::vector<double> CachedKeys(Backend& backend, const KvCacheLayer& cache, int64_t first_part) {
+  return CacheValues(backend, cache.keys, cache.key_scales, first_part);
+}
+inline std::vector<double> CachedValues(Backend& backend, const KvCacheLayer& cache) {
+  return CacheValues(backend, cache.values, cache.value_scales, cache.values.dim(3));
+}
+
 // Rows of a row-major matrix that outlives the reader.
 inline RowReader RowsOf(const std::vector<float>& matrix, int64_t cols) {
   return [&matrix, cols](int64_t row, absl::Span<float> out) {

@@ -72,6 +72,10 @@ std::unique_ptr<IncrementalDecoder> ByteCodec::NewDecoder(bool skip_special_toke
   return std::make_unique<ByteDecoder>(skip_special_tokens);
 }
 
+std::string ByteCodec::TokenBytes(int32_t token) const {
+  return IsSpecial(token) ? std::string(kSpecial[token - kBegin]) : std::string(1, static_cast<char>(token));
+}
+
 absl::StatusOr<std::vector<PromptSpan>> LineTemplate::Render(const Json& messages, const Json&,
                                                              const PromptOptions& options) const {
   std::vector<PromptSpan> spans;

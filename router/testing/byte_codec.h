@@ -16,6 +16,8 @@ class ByteCodec final : public TextCodec {
                                               bool add_special_tokens) const override;
   std::string Decode(absl::Span<const int32_t> tokens, bool skip_special_tokens) const override;
   std::unique_ptr<IncrementalDecoder> NewDecoder(bool skip_special_tokens) const override;
+  std::string TokenBytes(int32_t token) const override;
+  bool IsSpecial(int32_t token) const override { return token >= kBegin; }
 };
 
 // "role: content" lines, each ended by <|end|>; refuses the role "function".

@@ -1,7 +1,9 @@
 #include "router/testing/fake_token_engine.h"
 
+#include <algorithm>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "base/status.h"
 
 namespace tandem::router {
@@ -16,19 +18,27 @@ absl::StatusOr<uint64_t> FakeTokenEngine::Submit(GenerationRequest request, Toke
   if (!refusal_.ok()) {
     return std::exchange(refusal_, absl::OkStatus());
   }
-  sequences_.push_back({std::move(request), std::move(sink)});
+  sequences_.push_back({std::move(request), std::move(sink), {}, {}, {}});
   return sequences_.size();
 }
 
 void FakeTokenEngine::Cancel(uint64_t id) {
-  {
-    absl::MutexLock lock(&mu_);
-    cancelled_.insert(id);
+  const int32_t answers = AwaitSubmitted(id).sampling.n;
+  for (int32_t choice = 0; choice < answers; ++choice) {
+    CancelChoice(id, choice);
   }
-  Finish(id, FinishReason::kCancelled);
 }
 
-void FakeTokenEngine::CancelChoice(uint64_t id, int32_t) { Cancel(id); }
+void FakeTokenEngine::CancelChoice(uint64_t id, int32_t choice) {
+  {
+    absl::MutexLock lock(&mu_);
+    if (sequences_[id - 1].finished.count(choice) > 0) {
+      return;
+    }
+    sequences_[id - 1].cancelled.insert(choice);
+  }
+  Finish(id, FinishReason::kCancelled, std::nullopt, absl::OkStatus(), choice);
+}
 
 absl::Status FakeTokenEngine::Health() const {
   absl::MutexLock lock(&mu_);
@@ -52,44 +62,90 @@ GenerationRequest FakeTokenEngine::AwaitSubmitted(uint64_t id) {
   return sequences_[id - 1].request;
 }
 
+bool FakeTokenEngine::AllOver(uint64_t id) const {
+  const Sequence& sequence = sequences_[id - 1];
+  return static_cast<int32_t>(sequence.finished.size()) == sequence.request.sampling.n && !sequence.cancelled.empty();
+}
+
 void FakeTokenEngine::AwaitCancelled(uint64_t id) {
   absl::MutexLock lock(&mu_);
-  const auto there = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return cancelled_.count(id) > 0; };
-  TANDEM_CHECK(mu_.AwaitWithTimeout(absl::Condition(&there), kPatience), "request ", id, " was not cancelled");
+  const auto over = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return sequences_.size() >= id && AllOver(id); };
+  TANDEM_CHECK(mu_.AwaitWithTimeout(absl::Condition(&over), kPatience), "request ", id, " was not cancelled");
 }
 
 bool FakeTokenEngine::IsCancelled(uint64_t id) const {
   absl::MutexLock lock(&mu_);
-  return cancelled_.count(id) > 0;
+  return AllOver(id);
 }
 
-TokenSink FakeTokenEngine::SinkOf(uint64_t id) {
+bool FakeTokenEngine::IsCancelled(uint64_t id, int32_t choice) const {
   absl::MutexLock lock(&mu_);
-  return sequences_[id - 1].sink;
+  return sequences_[id - 1].cancelled.count(choice) > 0;
 }
 
-void FakeTokenEngine::Emit(uint64_t id, absl::string_view text) {
-  const TokenSink sink = SinkOf(id);
-  for (char c : text) {
-    TokenEvent event;
-    event.token = static_cast<unsigned char>(c);
-    if (sink) sink(event);
-  }
+PositionLogprobs FakeTokenEngine::LogprobsOf(int32_t token, int32_t top) {
+  PositionLogprobs position;
+  position.chosen = {token, -0.5f, 2};
+  position.top = {{'e', -0.25f, 1}, {token, -0.5f, 2}, {0xf0, -1.0f, 3}};
+  position.top.resize(std::min<size_t>(top, position.top.size()));
+  return position;
 }
 
-void FakeTokenEngine::Finish(uint64_t id, FinishReason reason, std::optional<int32_t> token, absl::Status error) {
+void FakeTokenEngine::Send(uint64_t id, TokenEvent event) {
   TokenSink sink;
   {
     absl::MutexLock lock(&mu_);
-    sink = std::exchange(sequences_[id - 1].sink, nullptr);
+    Sequence& sequence = sequences_[id - 1];
+    if (sequence.finished.count(event.choice) > 0) {
+      return;
+    }
+    if (event.finish_reason != FinishReason::kNone) {
+      sequence.finished.insert(event.choice);
+    }
+    const bool last = static_cast<int32_t>(sequence.finished.size()) == sequence.request.sampling.n;
+    sink = last ? std::exchange(sequence.sink, nullptr) : sequence.sink;
+  }
+  if (event.time == absl::Time()) {
+    event.time = absl::Now();
   }
   if (sink) {
-    TokenEvent event;
-    event.token = token;
-    event.finish_reason = reason;
-    event.error = std::move(error);
     sink(event);
   }
+}
+
+TokenEvent FakeTokenEngine::Event(uint64_t id, int32_t choice, std::optional<int32_t> token) {
+  TokenEvent event;
+  event.choice = choice;
+  event.token = token;
+  absl::MutexLock lock(&mu_);
+  Sequence& sequence = sequences_[id - 1];
+  const SamplingParams& sampling = sequence.request.sampling;
+  if (token.has_value() && sampling.logprobs.has_value()) {
+    event.logprobs = std::make_shared<PositionLogprobs>(LogprobsOf(*token, *sampling.logprobs));
+  }
+  if (sequence.begun.insert(choice).second) {
+    auto first = std::make_shared<FirstEventInfo>();
+    first->queue_time = absl::Milliseconds(1);
+    for (size_t i = 1; i < sequence.request.prompt.size() && choice == 0 && sampling.prompt_logprobs; ++i) {
+      first->prompt_logprobs.push_back(LogprobsOf(sequence.request.prompt[i], *sampling.prompt_logprobs));
+    }
+    event.first = std::move(first);
+  }
+  return event;
+}
+
+void FakeTokenEngine::Emit(uint64_t id, absl::string_view text, int32_t choice) {
+  for (char c : text) {
+    Send(id, Event(id, choice, static_cast<unsigned char>(c)));
+  }
+}
+
+void FakeTokenEngine::Finish(uint64_t id, FinishReason reason, std::optional<int32_t> token, absl::Status error,
+                             int32_t choice) {
+  TokenEvent event = Event(id, choice, token);
+  event.finish_reason = reason;
+  event.error = std::move(error);
+  Send(id, std::move(event));
 }
 
 }  // namespace tandem::router

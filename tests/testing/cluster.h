@@ -18,6 +18,7 @@ namespace tandem::testing {
 struct ClusterOptions {
   std::string model_dir;
   std::string dtype = "auto";
+  std::string kv_cache_dtype = "auto";
   int num_workers = 0;
   int router_threads = 2;
   int64_t max_batch_tokens = 64;

@@ -18,12 +18,12 @@ constexpr int64_t kMaxLength = 2048;
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LocalModel>> LocalModel::Load(const std::string& dir, const std::string& dtype,
-                                                             int num_threads) {
+                                                             int num_threads, const std::string& kv_cache_dtype) {
   ASSIGN_OR_RETURN(model::ModelConfig config, model::ReadModelConfig(dir));
   ASSIGN_OR_RETURN(model::Checkpoint checkpoint, model::Checkpoint::Open(dir));
   checkpoint.set_fp8_block(config.spec.fp8_block_rows, config.spec.fp8_block_cols);
   RETURN_IF_ERROR(model::CheckNoUnknownTensors(config.spec, checkpoint));
-  ASSIGN_OR_RETURN(const model::ModelDTypes dtypes, model::ChooseDTypes(dtype, config.spec));
+  ASSIGN_OR_RETURN(const model::ModelDTypes dtypes, model::ChooseDTypes(dtype, kv_cache_dtype, config.spec));
   auto local = std::make_unique<LocalModel>();
   local->backend_ = compute::cpu::CreateCpuBackend({.num_threads = num_threads});
   ASSIGN_OR_RETURN(model::RouterWeights weights,
