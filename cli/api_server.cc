@@ -54,6 +54,9 @@ absl::StatusOr<std::unique_ptr<TextService>> TextService::Start(RouterRuntime& r
   text->completions_ = std::make_unique<router::CompletionService>(
       &runtime.engine(), text->codec_.get(), text->template_.get(), text->executor_.get(),
       text->completion_metrics_.get());
+  text->structured_output_ = std::make_unique<router::StructuredOutput>(
+      text->codec_.get(), runtime.engine().vocab_size(),
+      router::StructuredOutputOptions{.end_tokens = opened.config.generation.eos_token_ids});
   return text;
 }
 
@@ -69,6 +72,7 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(RouterRuntime& runti
   context.defaults = server->text_->defaults();
   context.vocab_size = runtime.engine().vocab_size();
   context.max_model_len = runtime.engine().max_model_len();
+  context.structured_output = &server->text_->structured_output();
   std::vector<std::string> api_keys;
   if (!flags.api_key.empty()) {
     api_keys.push_back(flags.api_key);

@@ -31,12 +31,6 @@ constexpr Unsupported kUnsupported[] = {
     {"functions", "[]"},
     {"tool_choice", "[\"none\",\"auto\"]"},
     {"function_call", "[\"none\",\"auto\"]"},
-    {"response_format", "[{\"type\":\"text\"}]"},
-    {"structured_outputs", "[]"},
-    {"guided_json", "[]"},
-    {"guided_regex", "[]"},
-    {"guided_choice", "[]"},
-    {"guided_grammar", "[]"},
     {"thinking_token_budget", "[]"},
     {"use_beam_search", "[false]"},
     {"prompt_embeds", "[]"},
@@ -82,6 +76,19 @@ absl::Status ReadService(FieldReader& fields, CompletionRequest& out) {
   return fields.String("cache_salt", {1, 128}, out.cache_salt);
 }
 
+// What the answer must look like: compiled here, on the thread that parses.
+absl::Status ReadConstraint(FieldReader& fields, const RequestContext& context, CompletionRequest& out) {
+  ASSIGN_OR_RETURN(const std::optional<GrammarSpec> spec, ReadStructuredOutput(fields));
+  if (!spec.has_value()) {
+    return absl::OkStatus();
+  }
+  if (context.structured_output == nullptr) {
+    return UnsupportedField(spec->field);
+  }
+  ASSIGN_OR_RETURN(out.constraint, context.structured_output->Constrain(*spec));
+  return absl::OkStatus();
+}
+
 absl::Status ReadStream(FieldReader& fields, StreamOptions& out) {
   RETURN_IF_ERROR(fields.Bool("stream", out.stream));
   ASSIGN_OR_RETURN(const Json* options, fields.Object("stream_options"));
@@ -118,6 +125,7 @@ absl::Status ReadCommon(FieldReader& fields, const RequestContext& context, ApiR
     shared.truncate_prompt_tokens = keep;
   }
   RETURN_IF_ERROR(ReadService(fields, shared));
+  RETURN_IF_ERROR(ReadConstraint(fields, context, shared));
   RETURN_IF_ERROR(fields.Bool("return_token_ids", request.response.token_ids));
   RETURN_IF_ERROR(fields.Bool("return_tokens_as_token_ids", request.response.tokens_as_ids));
   return ReadStream(fields, request.stream);

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "router/completion.h"
+#include "router/structured_output.h"
 
 namespace tandem::router {
 
@@ -26,6 +27,7 @@ struct RequestContext {
   int32_t vocab_size = 0;
   int32_t max_model_len = 0;
   int32_t hidden_size = 0;  // length of an embedding
+  StructuredOutput* structured_output = nullptr;  // null: requests that ask for it are refused
 };
 
 struct StreamOptions {
