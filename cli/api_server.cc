@@ -81,6 +81,9 @@ absl::StatusOr<std::unique_ptr<TextService>> TextService::Start(RouterRuntime& r
   text->completions_ = std::make_unique<router::CompletionService>(
       &runtime.engine(), text->codec_.get(), text->template_.get(), text->executor_.get(),
       text->completion_metrics_.get(), options.completion);
+  text->structured_output_ = std::make_unique<router::StructuredOutput>(
+      text->codec_.get(), runtime.engine().vocab_size(),
+      router::StructuredOutputOptions{.end_tokens = opened.config.generation.eos_token_ids});
   return text;
 }
 
@@ -102,6 +105,7 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(RouterRuntime& runti
   context.reasoning_field = flags.reasoning_field == "both"        ? router::ReasoningField::kBoth
                             : flags.reasoning_field == "reasoning" ? router::ReasoningField::kReasoning
                                                                    : router::ReasoningField::kReasoningContent;
+  context.structured_output = &server->text_->structured_output();
   std::vector<std::string> api_keys;
   if (!flags.api_key.empty()) {
     api_keys.push_back(flags.api_key);
