@@ -49,7 +49,8 @@ TEST(ReadStructuredOutputTest, EveryFieldHasItsKind) {
   const std::pair<const char*, Kind> cases[] = {
       {R"({"response_format":{"type":"json_object"}})", Kind::kJsonObject},
       {R"({"response_format":{"type":"json_object","schema":{"type":"object"}}})", Kind::kJsonSchema},
-      {R"({"response_format":{"type":"json_schema","json_schema":{"name":"x","strict":true,"schema":{}}}})", Kind::kJsonSchema},
+      {R"({"response_format":{"type":"json_schema","json_schema":{"name":"x","strict":true,"schema":{}}}})",
+       Kind::kJsonSchema},
       {R"({"structured_outputs":{"json":{"type":"object"}}})", Kind::kJsonSchema},
       {R"({"structured_outputs":{"json":"{\"type\":\"object\"}"}})", Kind::kJsonSchema},
       {R"({"structured_outputs":{"json_object":true}})", Kind::kJsonObject},
@@ -67,7 +68,8 @@ TEST(ReadStructuredOutputTest, EveryFieldHasItsKind) {
     ASSERT_TRUE(spec->has_value()) << body;
     EXPECT_EQ((*spec)->kind, kind) << body;
   }
-  for (const char* body : {"{}", R"({"response_format":{"type":"text"}})", R"({"response_format":null,"guided_json":null})"}) {
+  for (const char* body :
+       {"{}", R"({"response_format":{"type":"text"}})", R"({"response_format":null,"guided_json":null})"}) {
     const auto spec = Read(body);
     ASSERT_TRUE(spec.ok()) << body;
     EXPECT_FALSE(spec->has_value()) << body;
@@ -132,13 +134,13 @@ TEST_F(StructuredOutputTest, SpecialTokensAreNoText) {
 
 TEST_F(StructuredOutputTest, ComposedGrammars) {
   const Json schema = Json::parse(R"({"type":"integer","minimum":7,"maximum":7})");
-  const auto constraint = service_.Constrain("call 7", [&](grammar::GrammarBuilder& builder, grammar::JsonText& text)
-                                                           -> absl::StatusOr<grammar::Expression> {
-    auto value = grammar::JsonSchema(schema, builder, text);
-    if (!value.ok()) return value.status();
-    return grammar::Expression::Sequence(
-        {grammar::Expression::Literal("<"), *value, grammar::Expression::Literal(">")});
-  });
+  const auto constraint = service_.Constrain(
+      "call 7", [&](grammar::GrammarBuilder& builder, grammar::JsonText& text) -> absl::StatusOr<grammar::Expression> {
+        auto value = grammar::JsonSchema(schema, builder, text);
+        if (!value.ok()) return value.status();
+        return grammar::Expression::Sequence(
+            {grammar::Expression::Literal("<"), *value, grammar::Expression::Literal(">")});
+      });
   ASSERT_TRUE(constraint.ok()) << constraint.status();
   const auto state = (*constraint)->Clone();
   for (const char c : {'<', '7', '>'}) {
