@@ -100,12 +100,12 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(RouterRuntime& runti
   context.defaults = server->text_->defaults();
   context.vocab_size = runtime.engine().vocab_size();
   context.max_model_len = runtime.engine().max_model_len();
+  context.structured_output = &server->text_->structured_output();
   context.hidden_size = static_cast<int32_t>(opened.config.spec.hidden_size);
   context.formats = FormatsOf(flags, server->text_->prompt_template());
   context.reasoning_field = flags.reasoning_field == "both"        ? router::ReasoningField::kBoth
                             : flags.reasoning_field == "reasoning" ? router::ReasoningField::kReasoning
                                                                    : router::ReasoningField::kReasoningContent;
-  context.structured_output = &server->text_->structured_output();
   std::vector<std::string> api_keys;
   if (!flags.api_key.empty()) {
     api_keys.push_back(flags.api_key);
