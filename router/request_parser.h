@@ -7,7 +7,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "router/assistant_message.h"
 #include "router/completion.h"
+#include "router/structured_output.h"
 
 namespace tandem::router {
 
@@ -26,6 +28,9 @@ struct RequestContext {
   int32_t vocab_size = 0;
   int32_t max_model_len = 0;
   int32_t hidden_size = 0;  // length of an embedding
+  OutputFormats formats;    // of the model's answers
+  ReasoningField reasoning_field = ReasoningField::kReasoningContent;
+  StructuredOutput* structured_output = nullptr;  // null: requests that ask for it are refused
 };
 
 struct StreamOptions {
@@ -40,7 +45,8 @@ struct ResponseOptions {
   std::optional<int32_t> prompt_logprobs;  // the same for the prompt
   bool echo = false;                       // the prompt stands before each answer
   bool token_ids = false;                  // of prompt and answers
-  bool tokens_as_ids = false;              // log probabilities name tokens "token_id:17"
+  ReasoningField reasoning_field = ReasoningField::kReasoningContent;
+  bool tokens_as_ids = false;  // log probabilities name tokens "token_id:17"
 };
 
 // One request of the API: several prompts, or n above 1, make several choices.
