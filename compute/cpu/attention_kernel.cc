@@ -11,17 +11,13 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 //
 #include "compute/cpu/attention_inl.h"
+#include "compute/cpu/attention_tile_inl.h"
 #include "compute/cpu/simd_inl.h"
 #include "hwy/highway.h"
 
-#ifndef TANDEM_COMPUTE_CPU_ATTENTION_KERNEL_ONCE_
-#define TANDEM_COMPUTE_CPU_ATTENTION_KERNEL_ONCE_
+HWY_BEFORE_NAMESPACE();
 namespace tandem::compute::cpu {
-namespace {
-
-constexpr int kTile = kAttentionTile;
-
-constexpr int Padded(int dim) { return (dim + 15) / 16 * 16; }
+namespace HWY_NAMESPACE {
 
 // What is kept for each query, and how working memory is cut up for that.
 struct QueryState {
@@ -55,20 +51,6 @@ struct QueryState {
   float* end;
 };
 
-// The rows of a tile's positions in the cache, for head 0.
-struct TileRows {
-  TileRows(const KvView& kv, int32_t start, int32_t end) : count(std::clamp(end - start, 0, kTile)) {
-    for (int j = 0; j < count; ++j) {
-      const int32_t position = start + j;
-      row[j] = int64_t{kv.block_table[position / kv.block_size]} * kv.num_kv_heads * kv.block_size +
-               position % kv.block_size;
-    }
-  }
-
-  int count;
-  int64_t row[kTile];
-};
-
 // The positions of a tile that a query sees, relative to the tile; empty when begin >= end.
 struct Range {
   int begin = 0;
@@ -82,38 +64,29 @@ Range VisibleRange(int32_t position, int window, int32_t tile_start) {
   return {std::clamp(first - tile_start, 0, kTile), std::clamp(position + 1 - tile_start, 0, kTile)};
 }
 
-// What multiplies a tile's dot products and its probabilities.
-struct TileScales {
-  alignas(64) float key[kTile];      // the softmax scale times that of the key
-  alignas(64) float value[kTile];    // of quantized caches
-  alignas(64) float rotated[kTile];  // of quantized latent caches: the rotated part's scale over the latent part's
-  bool scaled_values = false;
-};
-
-}  // namespace
-}  // namespace tandem::compute::cpu
-#endif
-
-HWY_BEFORE_NAMESPACE();
-namespace tandem::compute::cpu {
-namespace HWY_NAMESPACE {
-
-// scores[i][j] = q[i] · keys[j] for j < num_keys, and anything up to the next multiple of 8.
+// scores[i][j] = q[i] · keys[j] for j < count, and anything up to the next multiple of 8. Meanwhile asks for the rows
+// of `next`, where given.
 template <typename T>
-void ScoreTile(const QueryState& w, int num_queries, const T* const* keys, int num_keys) {
+void ScoreTile(const QueryState& w, int num_queries, const Tile<T>& tile, const Tile<T>* next) {
   float out[8];
   int i = 0;
   for (; i + 4 <= num_queries; i += 4) {
-    for (int j = 0; j < num_keys; j += 2) {
-      EightDots<4, 2>(w.q + i * w.key_stride, w.key_stride, keys + j, w.key_stride, out);
+    for (int j = 0; j < tile.count; j += 2) {
+      if (i == 0 && next != nullptr) {
+        for (int r = 0; r < 2; ++r) next->PrefetchRow(j + r);
+      }
+      EightDots<4, 2>(w.q + i * w.key_stride, w.key_stride, tile.keys + j, w.key_stride, out);
       for (int r = 0; r < 4; ++r) {
         std::memcpy(w.scores + (i + r) * kTile + j, out + r * 2, 2 * sizeof(float));
       }
     }
   }
   for (; i < num_queries; ++i) {
-    for (int j = 0; j < num_keys; j += 8) {
-      EightDots<1, 8>(w.q + i * w.key_stride, w.key_stride, keys + j, w.key_stride, w.scores + i * kTile + j);
+    for (int j = 0; j < tile.count; j += 8) {
+      if (i == 0 && next != nullptr) {
+        for (int r = 0; r < 8; ++r) next->PrefetchRow(j + r);
+      }
+      EightDots<1, 8>(w.q + i * w.key_stride, w.key_stride, tile.keys + j, w.key_stride, w.scores + i * kTile + j);
     }
   }
 }
@@ -178,61 +151,11 @@ void AccumulateRows(float* acc, int dim, const float* correction, const float* p
   }
 }
 
-// One tile of one head. Rows are padded to multiples of 16 elements.
 template <typename T>
-struct Tile {
-  const T* keys[kTile];
-  const T* values[kTile];
-  int32_t start;
-  int count;
-  TileScales scales;
-
-  // Rows past the end are read by the blocked kernels, and their results dropped.
-  void RepeatFirstRow() {
-    std::fill(keys + count, keys + kTile, keys[0]);
-    std::fill(values + count, values + kTile, values[0]);
-  }
-};
-
-template <typename T>
-inline constexpr float kCodeUnit = 1.0f;  // what LoadLanes multiplies elements by, undone
-template <>
-inline constexpr float kCodeUnit<F8Code> = 256.0f;
-
-// `unit` is exact in every product: a power of two.
-void LoadScales(const KvView& kv, const TileRows& rows, int head, float softmax_scale, float unit, TileScales& scales) {
-  if (kv.key_scales == nullptr) {
-    std::fill_n(scales.key, kTile, softmax_scale);
-    return;
-  }
-  scales.scaled_values = true;
-  for (int j = 0; j < rows.count; ++j) {
-    const int64_t row = rows.row[j] + int64_t{head} * kv.block_size;
-    if (kv.values != nullptr) {
-      scales.key[j] = kv.key_scales[row] * unit * softmax_scale;
-      scales.value[j] = kv.value_scales[row] * unit;
-    } else {
-      const float* const pair = kv.key_scales + 2 * row;
-      scales.key[j] = pair[0] * unit * softmax_scale;
-      scales.value[j] = pair[0] * unit;
-      scales.rotated[j] = pair[1] / pair[0];
-    }
-  }
-  std::fill(scales.key + rows.count, scales.key + kTile, 0.0f);
-  std::fill(scales.value + rows.count, scales.value + kTile, 0.0f);
-}
-
-// to[0 … Padded(dim)) = from[0 … dim) as f32, then zeros.
-template <typename T>
-void Widen(const T* from, int dim, float* to) {
-  int k = 0;
-  for (; k + 16 <= dim; k += 16) Store16(Load16(from + k), to + k);
-  if (k < dim) Store16(Load16Partial(from + k, dim - k), to + k);
-}
-template <typename T>
-void AttendTile(const QueryState& w, absl::Span<const Query> queries, const Tile<T>& tile, int window) {
+void AttendTile(const QueryState& w, absl::Span<const Query> queries, const Tile<T>& tile, const Tile<T>* next,
+                int window) {
   const int n = static_cast<int>(queries.size());
-  ScoreTile(w, n, tile.keys, tile.count);
+  ScoreTile(w, n, tile, next);
   Range ranges[kMaxQueries];
   float correction[kMaxQueries];
   for (int i = 0; i < n; ++i) {
@@ -264,43 +187,6 @@ bool ReadsInPlace(const KvView& kv, int queries_per_head) {
   return whole_vectors && !two_scales && (std::is_same_v<T, float> || queries_per_head <= 4);
 }
 
-// A value read from a key may run on into the key's later elements: they land in padding that is never returned.
-template <typename T>
-void PointAtTile(const KvView& kv, const TileRows& rows, int head, Tile<T>& tile) {
-  for (int j = 0; j < rows.count; ++j) {
-    const int64_t row = rows.row[j] + int64_t{head} * kv.block_size;
-    tile.keys[j] = reinterpret_cast<const T*>(kv.keys) + row * kv.key_dim;
-    tile.values[j] =
-        kv.values == nullptr ? tile.keys[j] : reinterpret_cast<const T*>(kv.values) + row * kv.value_dim;
-  }
-}
-
-// `copy` has room for kTile padded keys and values.
-template <typename T>
-void WidenTile(const KvView& kv, const Tile<T>& from, float* copy, Tile<float>& tile) {
-  const int key_stride = Padded(kv.key_dim);
-  const int value_stride = Padded(kv.value_dim);
-  const bool two_scales = kv.key_scales != nullptr && kv.values == nullptr;
-  float* const value_copy = copy + kTile * key_stride;
-  for (int j = 0; j < from.count; ++j) {
-    float* const key = copy + j * key_stride;
-    Widen(from.keys[j], kv.key_dim, key);
-    if (two_scales) {
-      for (int k = kv.value_dim; k < kv.key_dim; ++k) key[k] *= from.scales.rotated[j];
-    }
-    tile.keys[j] = key;
-    tile.values[j] = key;
-    if (kv.values != nullptr) {
-      Widen(from.values[j], kv.value_dim, value_copy + j * value_stride);
-      tile.values[j] = value_copy + j * value_stride;
-    }
-  }
-  tile.start = from.start;
-  tile.count = from.count;
-  tile.scales = from.scales;
-  tile.RepeatFirstRow();
-}
-
 // Copies the queries in and returns the positions that they see together, from the start of a tile.
 std::pair<int32_t, int32_t> StartQueries(const KvView& kv, absl::Span<const Query> queries, int window,
                                          const QueryState& state) {
@@ -326,23 +212,26 @@ void AttendQueriesTo(const KvView& kv, absl::Span<const Query> queries, float sc
   const QueryState state(n, kv, scratch);
   const auto [first, end] = StartQueries(kv, queries, window, state);
   const bool in_place = ReadsInPlace<T>(kv, queries_per_head);
-  Tile<T> tile;
+  Tile<T> tiles[2];  // by turns the tile at work and the one after it
   Tile<float> widened;
-  for (tile.start = first; tile.start < end; tile.start += kTile) {
-    const TileRows rows(kv, tile.start, end);
-    tile.count = rows.count;
-    for (int head = 0; head < kv.num_heads; ++head) {
-      PointAtTile(kv, rows, kv.first_head + head, tile);
-      LoadScales(kv, rows, kv.first_head + head, scale, kCodeUnit<T>, tile.scales);
+  TileRows rows(kv, first, end);
+  PointAtTile(kv, rows, kv.first_head, scale, tiles[0]);
+  int turn = 0;
+  for (int32_t start = first; start < end; start += kTile) {
+    for (int head = 0; head < kv.num_heads; ++head, turn ^= 1) {
+      const bool last = head + 1 == kv.num_heads;
+      if (last) rows = TileRows(kv, start + kTile, end);
+      const Tile<T>& tile = tiles[turn];
+      Tile<T>& next = tiles[turn ^ 1];
+      PointAtTile(kv, rows, kv.first_head + (last ? 0 : head + 1), scale, next);
       const QueryState head_state = state.From(head * queries_per_head);
       const absl::Span<const Query> head_queries =
           queries.subspan(static_cast<size_t>(head * queries_per_head), static_cast<size_t>(queries_per_head));
       if (in_place) {
-        tile.RepeatFirstRow();
-        AttendTile(head_state, head_queries, tile, window);
+        AttendTile(head_state, head_queries, tile, &next, window);
       } else {
-        WidenTile(kv, tile, state.end, widened);
-        AttendTile(head_state, head_queries, widened, window);
+        WidenTile(kv, tile, next, state.end, widened);
+        AttendTile<float>(head_state, head_queries, widened, nullptr, window);
       }
     }
   }
@@ -375,7 +264,8 @@ namespace tandem::compute::cpu {
 HWY_EXPORT(AttendQueries);
 
 int64_t AttentionScratchFloats(int num_queries, int key_dim, int value_dim) {
-  return int64_t{num_queries + kTile} * (Padded(key_dim) + Padded(value_dim)) + num_queries * (kTile + 2);
+  const int64_t padded = (key_dim + 15) / 16 * 16 + (value_dim + 15) / 16 * 16;
+  return (num_queries + kAttentionTile) * padded + num_queries * (kAttentionTile + 2);
 }
 
 void AttendQueries(const KvView& kv, absl::Span<const Query> queries, float scale, int window, float* scratch) {
