@@ -1,12 +1,15 @@
 #include "router/output_parser/forced_calls.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
+#include "model/grammar/token_table.h"
 
 namespace tandem::router {
 namespace {
@@ -42,22 +45,51 @@ CallText TextOf(ToolFormat format) {
   }
 }
 
-// Any text up to and with the first `marker`. Algorithm: Knuth, Morris, Pratt; a state is how much of the marker ends
-// the text so far.
+// A marker, written out or as the special token of that name.
+Expression Marker(absl::string_view marker) {
+  return Expression::OneOf(
+      {Expression::Literal(marker), Expression::Literal(grammar::TokenTable::SpecialTokenBytes(marker))});
+}
+
+// `text`, in which any of `markers` may stand.
+Expression Text(absl::string_view text, const std::vector<std::string>& markers) {
+  std::vector<Expression> parts;
+  size_t plain = 0;  // where the plain text begins that goes on at i
+  for (size_t i = 0; i < text.size();) {
+    const auto found = std::find_if(markers.begin(), markers.end(), [&](const std::string& marker) {
+      return absl::StartsWith(text.substr(i), marker);
+    });
+    if (found == markers.end()) {
+      ++i;
+      continue;
+    }
+    parts.push_back(Expression::Literal(text.substr(plain, i - plain)));
+    parts.push_back(Marker(*found));
+    plain = i += found->size();
+  }
+  parts.push_back(Expression::Literal(text.substr(plain)));
+  return Expression::Sequence(std::move(parts));
+}
+
+// Any text without `marker`, and then the marker. Algorithm: Knuth, Morris, Pratt; a state is how much of the marker
+// ends the text so far.
 absl::StatusOr<Expression> TextUntil(absl::string_view marker, grammar::Budget& budget) {
-  const size_t size = marker.size();
   const auto step = [&](size_t matched, uint8_t byte) -> std::optional<size_t> {
-    if (matched == size) return std::nullopt;
     std::string text(marker.substr(0, matched));
     text.push_back(static_cast<char>(byte));
     size_t keep = text.size();
     while (keep > 0 && marker.substr(0, keep) != absl::string_view(text).substr(text.size() - keep)) --keep;
-    return keep;
+    // No text has the byte that special tokens begin with.
+    return matched == marker.size() || byte == 0xFF ? std::nullopt : std::optional(keep);
   };
-  ASSIGN_OR_RETURN(grammar::Automaton automaton,
-                   grammar::BuildAutomaton(
-                       size_t{0}, step, [&](size_t matched) { return matched == size; }, budget));
-  return Expression::Matching(std::move(automaton));
+  const auto is_whole = [&](size_t matched) { return matched == marker.size(); };
+  const auto is_partial = [&](size_t matched) { return matched < marker.size(); };
+  ASSIGN_OR_RETURN(grammar::Automaton written, grammar::BuildAutomaton(size_t{0}, step, is_whole, budget));
+  ASSIGN_OR_RETURN(grammar::Automaton without, grammar::BuildAutomaton(size_t{0}, step, is_partial, budget));
+  return Expression::OneOf(
+      {Expression::Matching(std::move(written)),
+       Expression::Sequence({Expression::Matching(std::move(without)),
+                             Expression::Literal(grammar::TokenTable::SpecialTokenBytes(marker))})});
 }
 
 absl::StatusOr<Expression> Reasoning(const ForcedCalls& calls, grammar::Budget& budget) {
@@ -70,17 +102,16 @@ absl::StatusOr<Expression> Reasoning(const ForcedCalls& calls, grammar::Budget& 
   if (calls.begins_in_reasoning) {
     return Expression::Sequence({std::move(text), std::move(line_breaks)});
   }
-  return Expression::Optional(
-      Expression::Sequence({Expression::Literal(tags.begin), std::move(text), std::move(line_breaks)}));
+  return Expression::Optional(Expression::Sequence({Marker(tags.begin), std::move(text), std::move(line_breaks)}));
 }
 
-Expression Head(absl::string_view head, const std::string& name) {
+Expression Head(absl::string_view head, const std::string& name, const std::vector<std::string>& markers) {
   std::vector<Expression> parts;
   for (absl::string_view part : absl::StrSplit(head, "INDEX")) {
     if (!parts.empty()) {
       parts.push_back(Expression::Repeat(Expression::Bytes('0', '9'), 1, 2));
     }
-    parts.push_back(Expression::Literal(absl::StrReplaceAll(part, {{"NAME", name}})));
+    parts.push_back(Text(absl::StrReplaceAll(part, {{"NAME", name}}), markers));
   }
   return Expression::Sequence(std::move(parts));
 }
@@ -95,7 +126,8 @@ absl::StatusOr<Expression> Arguments(const Json& function, const SchemaCompiler&
   return compile(schema);
 }
 
-absl::StatusOr<Expression> Calls(const ForcedCalls& calls, const CallText& text, const SchemaCompiler& compile) {
+absl::StatusOr<Expression> Calls(const ForcedCalls& calls, const CallText& text,
+                                 const std::vector<std::string>& markers, const SchemaCompiler& compile) {
   std::vector<Expression> alternatives;
   for (size_t i = 0; i < calls.tools.size(); ++i) {
     const Json& function = calls.tools[i]["function"];
@@ -103,8 +135,8 @@ absl::StatusOr<Expression> Calls(const ForcedCalls& calls, const CallText& text,
     if (!arguments.ok()) {
       return Annotate(arguments.status(), absl::StrCat("tools[", i, "].function.parameters"));
     }
-    alternatives.push_back(Expression::Sequence(
-        {Head(text.head, function["name"].get<std::string>()), *std::move(arguments), Expression::Literal(text.tail)}));
+    alternatives.push_back(Expression::Sequence({Head(text.head, function["name"].get<std::string>(), markers),
+                                                 *std::move(arguments), Text(text.tail, markers)}));
   }
   return Expression::OneOf(std::move(alternatives));
 }
@@ -117,17 +149,19 @@ ToolFormat ForcedFormat(ToolFormat format) {
 
 absl::StatusOr<Expression> ForcedCallsExpression(const ForcedCalls& calls, const SchemaCompiler& compile,
                                                  grammar::Budget& budget) {
-  const CallText text = TextOf(ForcedFormat(calls.formats.tools));
+  const ToolFormat format = ForcedFormat(calls.formats.tools);
+  const CallText text = TextOf(format);
+  const std::vector<std::string> markers = MarkersOf({.tools = format, .reasoning = ReasoningFormat::kNone});
   ASSIGN_OR_RETURN(Expression reasoning, Reasoning(calls, budget));
-  ASSIGN_OR_RETURN(const Expression call, Calls(calls, text, compile));
+  ASSIGN_OR_RETURN(const Expression call, Calls(calls, text, markers, compile));
   std::vector<Expression> parts;
   parts.push_back(std::move(reasoning));
-  parts.push_back(Expression::Literal(text.begin));
+  parts.push_back(Text(text.begin, markers));
   parts.push_back(call);
   if (calls.several) {
-    parts.push_back(Expression::Repeat(Expression::Sequence({Expression::Literal(text.separator), call}), 0));
+    parts.push_back(Expression::Repeat(Expression::Sequence({Text(text.separator, markers), call}), 0));
   }
-  parts.push_back(Expression::Literal(text.end));
+  parts.push_back(Text(text.end, markers));
   return Expression::Sequence(std::move(parts));
 }
 
