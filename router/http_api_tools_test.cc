@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/substitute.h"
+#include "router/api_error.h"
 #include "router/testing/http_api_fixture.h"
 
 namespace tandem::router {
@@ -175,6 +176,57 @@ TEST_F(HttpApiToolsTest, WithoutAParserThereAreNoTools) {
   EXPECT_EQ(ChatError(kTools), "501 unsupported_parameter tools");
   EXPECT_EQ(Answer(absl::StrCat(kTools, R"(,"tool_choice":"none")"), "<think>x")["choices"][0]["message"]["content"],
             "<think>x");
+}
+
+// Stands for what allows calls only.
+class NoConstraint final : public TokenConstraint {
+ public:
+  absl::Status Accept(int32_t) override { return absl::OkStatus(); }
+  absl::Status FillMask(absl::Span<uint64_t> mask) override {
+    std::fill(mask.begin(), mask.end(), ~uint64_t{0});
+    return absl::OkStatus();
+  }
+  std::unique_ptr<TokenConstraint> Clone() const override { return std::make_unique<NoConstraint>(); }
+};
+
+TEST_F(HttpApiToolsTest, CallsCanBeForced) {
+  std::vector<ForcedCalls> forced;
+  constrain_calls_ = [&](const ForcedCalls& calls) {
+    forced.push_back(calls);
+    return std::make_shared<const NoConstraint>();
+  };
+  formats_.tools = ToolFormat::kGlm45;
+  Start({});
+  const std::string two_tools =
+      R"("tools":[{"type":"function","function":{"name":"a"}},{"type":"function","function":{"name":"b"}}],)";
+  const std::string call = R"(<tool_call>{"name":"b","arguments":{}}</tool_call>)";
+  const Json body = Answer(two_tools + R"("tool_choice":"required")", call);
+  EXPECT_EQ(body["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "b") << "read in the forced format";
+  EXPECT_NE(engine_.AwaitSubmitted(1).constraint, nullptr);
+  Answer(two_tools + R"("tool_choice":{"type":"function","function":{"name":"b"}},
+                        "chat_template_kwargs":{"open_reasoning":true})",
+         call);
+  Answer(two_tools + R"("tool_choice":"required","parallel_tool_calls":false)", call);
+  Answer(two_tools + R"("tool_choice":"auto")", call);
+  EXPECT_EQ(engine_.AwaitSubmitted(4).constraint, nullptr);
+  ASSERT_EQ(forced.size(), 3u);
+  EXPECT_EQ(forced[0].tools.size(), 2u);
+  EXPECT_EQ(forced[0].formats.tools, ToolFormat::kHermes);
+  EXPECT_TRUE(forced[0].several);
+  EXPECT_FALSE(forced[0].begins_in_reasoning);
+  EXPECT_EQ(forced[1].tools.size(), 1u);
+  EXPECT_EQ(forced[1].tools[0]["function"]["name"], "b");
+  EXPECT_FALSE(forced[1].several);
+  EXPECT_TRUE(forced[1].begins_in_reasoning);
+  EXPECT_FALSE(forced[2].several);
+}
+
+TEST_F(HttpApiToolsTest, SchemasThatCannotBeForcedAreRefused) {
+  constrain_calls_ = [](const ForcedCalls&) -> absl::StatusOr<std::shared_ptr<const TokenConstraint>> {
+    return InvalidField("tools", "no");
+  };
+  Start({});
+  EXPECT_EQ(ChatError(absl::StrCat(kTools, R"(,"tool_choice":"required")")), "400 invalid_value tools");
 }
 
 TEST_F(HttpApiToolsTest, WrongToolsAreRefused) {

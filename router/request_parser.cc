@@ -179,6 +179,28 @@ absl::StatusOr<ChatPrompt> ReadChatPrompt(FieldReader& fields) {
   return prompt;
 }
 
+// tool_choice "required" or a named tool: the answers are written in the format that can be forced.
+absl::Status ForceCalls(const ToolRequest& request, const RequestContext& context, OutputFormats& formats,
+                        CompletionRequest& out) {
+  if (!context.constrain_calls) {
+    return UnsupportedField("tool_choice");
+  }
+  formats.tools = ForcedFormat(formats.tools);
+  ForcedCalls calls = {.formats = formats, .tools = Json::array()};
+  for (const Json& tool : request.tools) {
+    if (request.choice == ToolChoice::kRequired || tool["function"]["name"] == request.name) {
+      calls.tools.push_back(tool);
+    }
+  }
+  calls.several = request.choice == ToolChoice::kRequired && request.parallel;
+  out.make_constraint = [constrain = context.constrain_calls, calls = std::move(calls)](bool begins_in_reasoning) {
+    ForcedCalls all = calls;
+    all.begins_in_reasoning = begins_in_reasoning;
+    return constrain(all);
+  };
+  return absl::OkStatus();
+}
+
 // Tools, and what becomes of the text of the answers.
 absl::Status ReadOutput(FieldReader& fields, const RequestContext& context, ChatPrompt& prompt,
                         CompletionRequest& out) {
@@ -192,10 +214,10 @@ absl::Status ReadOutput(FieldReader& fields, const RequestContext& context, Chat
                                                   "with --tool-call-parser"),
                          "unsupported_parameter", "tools");
     }
-    if (request.choice != ToolChoice::kAuto) {
-      return UnsupportedField("tool_choice");
-    }
     output->formats.tools = context.formats.tools;
+    if (request.choice != ToolChoice::kAuto) {
+      RETURN_IF_ERROR(ForceCalls(request, context, output->formats, out));
+    }
     output->schemas = ToolSchemas(request.tools);
     output->parallel_tool_calls = request.parallel;
     prompt.tools = std::move(request.tools);

@@ -27,6 +27,7 @@ class HttpApiTest : public testing::Test {
                        .max_model_len = engine_.max_model_len()};
     options.context.formats = formats_;
     options.context.reasoning_field = reasoning_field_;
+    options.context.constrain_calls = constrain_calls_;
     options.context.defaults.temperature = 0.5f;
     options.version = "1.2.3";
     options.api_keys = std::move(keys);
@@ -77,6 +78,7 @@ class HttpApiTest : public testing::Test {
   }
 
   OutputFormats formats_ = {.tools = ToolFormat::kHermes, .reasoning = ReasoningFormat::kThink};
+  CallConstrainer constrain_calls_;
   ReasoningField reasoning_field_ = ReasoningField::kReasoningContent;
   FakeTokenEngine engine_;
   ByteCodec codec_;
