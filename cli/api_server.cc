@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cli/version.h"
+#include "router/call_constraint.h"
 #include "router/engine_metrics.h"
 
 namespace tandem::cli {
@@ -69,6 +70,10 @@ absl::StatusOr<std::unique_ptr<TextService>> TextService::Start(RouterRuntime& r
   text->registry_->AddCollectable(text->process_metrics_);
   ASSIGN_OR_RETURN(text->codec_, router::ModelTextCodec::Load(opened.dir, opened.config.spec.vocab_size));
   ASSIGN_OR_RETURN(text->template_, router::ModelPromptTemplate::Load(opened.dir, options.chat_template));
+  router::StructuredOutputOptions structured_output;
+  structured_output.end_tokens = opened.config.generation.eos_token_ids;
+  text->structured_output_ = std::make_unique<router::StructuredOutput>(
+      text->codec_.get(), runtime.engine().vocab_size(), std::move(structured_output));
   text->executor_ = std::make_unique<router::ThreadPool>("text", kTextThreads);
   text->completions_ = std::make_unique<router::CompletionService>(
       &runtime.engine(), text->codec_.get(), text->template_.get(), text->executor_.get(),
@@ -89,6 +94,7 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(RouterRuntime& runti
   context.vocab_size = runtime.engine().vocab_size();
   context.max_model_len = runtime.engine().max_model_len();
   context.formats = FormatsOf(flags, server->text_->prompt_template());
+  context.constrain_calls = router::MakeCallConstrainer(&server->text_->structured_output());
   context.reasoning_field = flags.reasoning_field == "both"        ? router::ReasoningField::kBoth
                             : flags.reasoning_field == "reasoning" ? router::ReasoningField::kReasoning
                                                                    : router::ReasoningField::kReasoningContent;

@@ -13,6 +13,7 @@
 #include "router/grpc_api.h"
 #include "router/http_api.h"
 #include "router/model_text.h"
+#include "router/structured_output.h"
 
 namespace tandem::cli {
 
@@ -33,6 +34,7 @@ class TextService {
   router::CompletionService& completions() { return *completions_; }
   metrics::Registry& registry() { return *registry_; }
   const router::ModelPromptTemplate& prompt_template() const { return *template_; }
+  router::StructuredOutput& structured_output() { return *structured_output_; }
   router::GenerationDefaults defaults() const { return defaults_; }
 
  private:
@@ -45,6 +47,7 @@ class TextService {
   std::shared_ptr<prometheus::Collectable> process_metrics_;
   std::unique_ptr<router::ModelTextCodec> codec_;
   std::unique_ptr<router::ModelPromptTemplate> template_;
+  std::unique_ptr<router::StructuredOutput> structured_output_;
   std::unique_ptr<router::ThreadPool> executor_;
   std::unique_ptr<router::CompletionService> completions_;
 };
