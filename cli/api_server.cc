@@ -35,8 +35,6 @@ router::OutputFormats FormatsOf(const ApiFlags& flags, const router::ModelPrompt
     formats.tools = *tools;
   } else if (formats.tools == router::ToolFormat::kNone) {
     formats.tools = router::ToolFormat::kHermes;
-    spdlog::info("the chat template shows no known format of tool calls: calls are sure to come only with tool_choice "
-                 "'required' or a named tool");
   }
   spdlog::info("tool calls: {}, reasoning: {}", std::string(router::ToolFormatName(formats.tools)),
                std::string(router::ReasoningFormatName(formats.reasoning)));
