@@ -1,5 +1,6 @@
 // tandem bench: the group of measuring subcommands.
 #include "cli/bench_offline.h"
+#include "cli/bench_overlap.h"
 #include "cli/bench_serve.h"
 #include "cli/command.h"
 
@@ -9,6 +10,7 @@ void AddBench(CLI::App& app, CommandResult& result) {
   CLI::App* bench = app.add_subcommand("bench", "Measure");
   bench->require_subcommand(1);
   AddBenchOffline(*bench, result);
+  AddBenchOverlap(*bench, result);
   AddBenchServe(*bench, result);
 }
 

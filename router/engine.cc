@@ -23,7 +23,8 @@ Engine::Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions
                .kv_block_size = options_.kv_block_size,
                .dispatch_timeout = options_.dispatch_timeout}),
       masks_(static_cast<size_t>(options_.max_sequences)),
-      cutter_(runner_.shape()) {}
+      cutter_(runner_.shape()),
+      micro_batches_(options_.micro_batches) {}
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const model::Decoder& decoder, WorkerPool& workers,
                                                        EngineOptions options) {
@@ -136,6 +137,11 @@ EngineStats Engine::Stats() const {
   return stats;
 }
 
+void Engine::SetMicroBatches(int micro_batches) {
+  absl::MutexLock lock(&mutex_);
+  micro_batches_ = micro_batches;
+}
+
 void Engine::SetLogitsObserver(LogitsObserver observer) {
   absl::MutexLock lock(&mutex_);
   observer_ = std::move(observer);
@@ -175,6 +181,7 @@ bool Engine::TakeInbox() {
     idle_ = idle_ && inbox.arrived.empty();
     stats_.waiting += static_cast<int>(inbox.arrived.size());
     step_observer_ = observer_;
+    step_micro_batches_ = micro_batches_;
   }
   for (SequencePtr& sequence : inbox.arrived) {
     const RequestState& request = *sequence->request;

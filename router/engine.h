@@ -91,6 +91,9 @@ class Engine : public TokenEngine {
   EngineStats Stats() const;
   const ExpertCounters& expert_counters() const { return counters_; }
 
+  // Overrides options.micro_batches from the next step on: 1 … 8, or 0 to choose for each step.
+  void SetMicroBatches(int micro_batches);
+
   // Called on the engine's thread with every row of logits that is sampled from: for tests and debugging.
   using LogitsObserver =
       std::function<void(uint64_t id, int32_t choice, int64_t position, absl::Span<const float> logits)>;
@@ -171,6 +174,7 @@ class Engine : public TokenEngine {
   std::vector<TokenOutput::Item> events_;                 // of the step under way
   absl::Time now_;                                        // when what is reported happened
   LogitsObserver step_observer_;
+  int step_micro_batches_ = 0;
 
   mutable absl::Mutex mutex_;
   Inbox inbox_ ABSL_GUARDED_BY(mutex_);
@@ -180,6 +184,7 @@ class Engine : public TokenEngine {
   bool draining_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   LogitsObserver observer_ ABSL_GUARDED_BY(mutex_);
+  int micro_batches_ ABSL_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 

@@ -136,7 +136,7 @@ void Engine::AddWanted(Sequence& sequence, int64_t position, RowRef row, Step& s
 
 // Cutting pays only where there is something to wait for.
 int Engine::ChooseMicroBatches(const Step& step) {
-  return options_.micro_batches > 0 ? options_.micro_batches : cutter_.Choose(step.tokens, step.prompt_tokens);
+  return step_micro_batches_ > 0 ? step_micro_batches_ : cutter_.Choose(step.tokens, step.prompt_tokens);
 }
 
 void Engine::Learn(const Step& step) {

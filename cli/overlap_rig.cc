@@ -1,0 +1,67 @@
+#include "cli/overlap_rig.h"
+
+#include <algorithm>
+
+#include "base/cpu_affinity.h"
+#include "base/status.h"
+#include "cli/router_runtime.h"
+#include "compute/cpu/cpu_backend.h"
+#include "scheduler/placement.h"
+#include "transport/in_process_channel.h"
+
+namespace tandem::cli {
+
+absl::StatusOr<std::unique_ptr<OverlapRig>> OverlapRig::Start(std::shared_ptr<const OpenedModel> opened,
+                                                              const OverlapRigOptions& options) {
+  std::unique_ptr<OverlapRig> rig(new OverlapRig());
+  rig->opened_ = std::move(opened);
+  RETURN_IF_ERROR(rig->StartWorker(options));
+  RETURN_IF_ERROR(rig->StartRouter(options));
+  return rig;
+}
+
+// Threads inherit the CPUs of the one that makes them.
+absl::Status OverlapRig::StartWorker(const OverlapRigOptions& options) {
+  const ScopedCpuAffinity affinity(options.worker_cpus);
+  const model::ModelSpec& spec = opened_->config.spec;
+  worker_backend_ = compute::cpu::CreateCpuBackend({.num_threads = static_cast<int>(options.worker_cpus.size())});
+  store_ = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, worker_backend_.get()));
+  probe_ = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
+  executor_ = std::make_unique<expert_worker::ExpertExecutor>(
+      expert_worker::WorkerIdentity{"worker", opened_->identity}, expert_worker::ExecutorOptions{}, *worker_backend_,
+      *store_, *probe_);
+  return absl::OkStatus();
+}
+
+absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
+  const ScopedCpuAffinity affinity(options.router_cpus);
+  const OpenedModel& model = *opened_;
+  const model::ModelSpec& spec = model.config.spec;
+  router_backend_ = compute::cpu::CreateCpuBackend({.num_threads = static_cast<int>(options.router_cpus.size())});
+  const bool has_network = options.network.latency > absl::ZeroDuration();
+  const router::WorkerPool::ChannelFactory factory = [&](const std::function<void()>&) {
+    auto channel = transport::MakeInProcessChannel("worker", executor_.get());
+    const ScopedCpuAffinity network_affinity(options.worker_cpus);
+    return has_network ? transport::MakeSimulatedNetworkChannel(std::move(channel), options.network)
+                       : std::move(channel);
+  };
+  workers_ = std::make_unique<router::WorkerPool>(
+      std::vector<router::WorkerPool::ChannelFactory>{factory}, model.identity,
+      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, 1), router::WorkerPool::Options{});
+  const int64_t max_model_len = std::min<int64_t>(options.max_model_len, spec.max_position_embeddings);
+  ASSIGN_OR_RETURN(model::RouterWeights weights,
+                   model::LoadRouterWeights(spec, model.checkpoint, model.dtypes, max_model_len, *router_backend_,
+                                            nullptr));
+  decoder_ = std::make_unique<model::Decoder>(spec, model.dtypes, std::move(weights), *router_backend_);
+  RETURN_IF_ERROR(workers_->WaitUntilReady(absl::Now() + absl::Minutes(30), nullptr));
+  router::EngineOptions engine;
+  engine.max_batch_tokens = std::max<int64_t>(512, options.max_sequences);
+  engine.max_sequences = options.max_sequences;
+  engine.max_model_len = max_model_len;
+  engine.num_kv_blocks = options.max_sequences * ((max_model_len + engine.kv_block_size - 1) / engine.kv_block_size);
+  engine.prefix_caching = false;
+  ASSIGN_OR_RETURN(engine_, router::Engine::Create(*decoder_, *workers_, engine));
+  return absl::OkStatus();
+}
+
+}  // namespace tandem::cli
