@@ -79,6 +79,8 @@ void AddApiFlags(CLI::App& app, ApiFlags& flags) {
   add("--reasoning-field", flags.reasoning_field, "Field of a message that has the reasoning")
       ->check(CLI::IsMember({"reasoning_content", "reasoning", "both"}));
   app.add_flag("--expert-metrics", flags.expert_metrics, "Export tokens per layer and expert (many series)")->group("API");
+  add("--request-timeout", flags.request_timeout_seconds, "Seconds that a request may take; then 504. 0: as long as it likes")
+      ->check(CLI::Range(0, 86400));
   add("--drain-timeout", flags.drain_timeout_seconds, "Seconds that running requests get after SIGTERM")
       ->check(CLI::Range(0, 86400));
 }

@@ -44,6 +44,7 @@ struct ApiFlags {
   std::string reasoning_field = "reasoning_content";
   bool expert_metrics = false;  // per-expert series in /metrics
   int drain_timeout_seconds = 30;
+  int request_timeout_seconds = 0;  // 0: none
 };
 
 void AddLogFlags(CLI::App& app, LogFlags& flags);

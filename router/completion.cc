@@ -116,9 +116,7 @@ absl::StatusOr<std::shared_ptr<Completion>> CompletionService::Start(CompletionR
 }
 
 absl::StatusOr<std::shared_ptr<Completion>> CompletionService::Submit(CompletionRequest request, CompletionSink sink) {
-  if (draining_) {
-    return Health();
-  }
+  RETURN_IF_ERROR(Accepting());
   ASSIGN_OR_RETURN(
       EncodedPrompt encoded,
       Encode(request.prompt, request.output == nullptr ? ReasoningFormat::kNone : request.output->formats.reasoning));
@@ -148,10 +146,15 @@ absl::StatusOr<std::shared_ptr<Completion>> CompletionService::Submit(Completion
   return completion;
 }
 
-absl::Status CompletionService::Health() const {
+absl::Status CompletionService::Accepting() const {
   if (draining_) {
     return WithApiCode(absl::UnavailableError("this server is shutting down; try another"), "draining");
   }
+  return absl::OkStatus();
+}
+
+absl::Status CompletionService::Health() const {
+  RETURN_IF_ERROR(Accepting());
   return engine_->Health();
 }
 

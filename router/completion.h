@@ -124,6 +124,8 @@ class CompletionService {
 
   // OK when requests can be served; else UNAVAILABLE with the reason.
   absl::Status Health() const;
+  // UNAVAILABLE once draining has begun.
+  absl::Status Accepting() const;
 
   const TextCodec& codec() const { return *codec_; }
   TokenEngine& engine() const { return *engine_; }

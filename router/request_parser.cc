@@ -8,6 +8,7 @@
 #include "router/api_error.h"
 #include "router/chat_messages.h"
 #include "router/field_reader.h"
+#include "router/prompt_fields.h"
 #include "router/sampling_fields.h"
 #include "router/tool_request.h"
 
@@ -63,14 +64,6 @@ absl::Status CheckUnsupported(FieldReader& fields) {
   return absl::OkStatus();
 }
 
-// Whose request it is, and how it is served among others.
-absl::Status ReadService(FieldReader& fields, CompletionRequest& out) {
-  RETURN_IF_ERROR(fields.Int("priority", {}, out.priority));
-  RETURN_IF_ERROR(fields.String("safety_identifier", {0, 512}, out.user));
-  RETURN_IF_ERROR(fields.String("user", {0, 512}, out.user));
-  return fields.String("cache_salt", {1, 128}, out.cache_salt);
-}
-
 absl::Status ReadStream(FieldReader& fields, StreamOptions& out) {
   RETURN_IF_ERROR(fields.Bool("stream", out.stream));
   ASSIGN_OR_RETURN(const Json* options, fields.Object("stream_options"));
@@ -98,15 +91,8 @@ absl::Status ReadCommon(FieldReader& fields, const RequestContext& context, ApiR
   RETURN_IF_ERROR(fields.Strings("stop", kStopLimits, shared.stop));
   RETURN_IF_ERROR(fields.Bool("include_stop_str_in_output", shared.include_stop_in_output));
   RETURN_IF_ERROR(fields.Bool("skip_special_tokens", shared.skip_special_tokens));
-  if (fields.Find("truncate_prompt_tokens") != nullptr) {
-    int32_t keep = 0;
-    RETURN_IF_ERROR(fields.Int("truncate_prompt_tokens", {-1, context.max_model_len}, keep));
-    if (keep == 0) {
-      return fields.Invalid("truncate_prompt_tokens", "at least 1, or -1 for as many as fit");
-    }
-    shared.truncate_prompt_tokens = keep;
-  }
-  RETURN_IF_ERROR(ReadService(fields, shared));
+  RETURN_IF_ERROR(ReadTruncation(fields, context.max_model_len, shared.truncate_prompt_tokens));
+  RETURN_IF_ERROR(ReadService(fields, shared.priority, shared.user, shared.cache_salt));
   RETURN_IF_ERROR(fields.Bool("return_token_ids", request.response.token_ids));
   RETURN_IF_ERROR(fields.Bool("return_tokens_as_token_ids", request.response.tokens_as_ids));
   return ReadStream(fields, request.stream);
@@ -229,34 +215,6 @@ absl::Status ReadOutput(FieldReader& fields, const RequestContext& context, Chat
   return absl::OkStatus();
 }
 
-// A string, an array of token ids, or an array of either.
-absl::StatusOr<std::vector<Prompt>> ReadTextPrompts(FieldReader& fields, const RequestContext& context) {
-  const Json* value = fields.Find("prompt");
-  if (value == nullptr) {
-    return fields.Invalid("prompt", "given: a string, an array of token ids, or an array of these");
-  }
-  bool add_special_tokens = true;
-  RETURN_IF_ERROR(fields.Bool("add_special_tokens", add_special_tokens));
-  const bool is_list = value->is_array() && !value->empty() && !value->front().is_number();
-  const Json list = is_list ? *value : Json::array({*value});
-  if (list.size() > kMaxPrompts) {
-    return InvalidField("prompt",
-                        absl::StrCat("'prompt' must have at most ", kMaxPrompts, " entries, not ", list.size()));
-  }
-  std::vector<Prompt> prompts;
-  for (const Json& item : list) {
-    if (item.is_string()) {
-      prompts.push_back(TextPrompt{item.get<std::string>(), add_special_tokens});
-      continue;
-    }
-    const Json holder = {{"prompt", item}};
-    TokenPrompt tokens;
-    RETURN_IF_ERROR(FieldReader(holder).TokenIds("prompt", kUnlimited, context.vocab_size, tokens));
-    prompts.push_back(std::move(tokens));
-  }
-  return prompts;
-}
-
 }  // namespace
 
 absl::StatusOr<std::string> ResolveModel(absl::string_view model, const RequestContext& context) {
@@ -305,7 +263,7 @@ absl::StatusOr<ApiRequest> ParseTextRequest(const Json& json, const RequestConte
   RETURN_IF_ERROR(ReadTextLogprobs(fields, shared.sampling));
   RETURN_IF_ERROR(FinishResponse(shared.sampling, request));
   RETURN_IF_ERROR(ReadEcho(fields, request, shared));
-  ASSIGN_OR_RETURN(std::vector<Prompt> prompts, ReadTextPrompts(fields, context));
+  ASSIGN_OR_RETURN(std::vector<Prompt> prompts, ReadPrompts(fields, "prompt", kMaxPrompts, context.vocab_size));
   if (prompts.size() * shared.sampling.n > kMaxChoices) {
     return InvalidField("n", absl::StrCat("'n' times the number of prompts must be at most ", kMaxChoices));
   }

@@ -24,7 +24,8 @@ class HttpApiTest : public testing::Test {
     options.context = {.model_names = {"tiny", "alias"},
                        .defaults = {},
                        .vocab_size = engine_.vocab_size(),
-                       .max_model_len = engine_.max_model_len()};
+                       .max_model_len = engine_.max_model_len(),
+                       .hidden_size = 4};
     options.context.formats = formats_;
     options.context.reasoning_field = reasoning_field_;
     options.context.constrain_calls = constrain_calls_;
