@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cli/version.h"
-#include "router/call_constraint.h"
 #include "router/engine_metrics.h"
 
 namespace tandem::cli {
@@ -76,10 +75,9 @@ absl::StatusOr<std::unique_ptr<TextService>> TextService::Start(RouterRuntime& r
   text->registry_->AddCollectable(text->process_metrics_);
   ASSIGN_OR_RETURN(text->codec_, router::ModelTextCodec::Load(opened.dir, opened.config.spec.vocab_size));
   ASSIGN_OR_RETURN(text->template_, router::ModelPromptTemplate::Load(opened.dir, options.chat_template));
-  router::StructuredOutputOptions structured_output;
-  structured_output.end_tokens = opened.config.generation.eos_token_ids;
   text->structured_output_ = std::make_unique<router::StructuredOutput>(
-      text->codec_.get(), runtime.engine().vocab_size(), std::move(structured_output));
+      text->codec_.get(), runtime.engine().vocab_size(),
+      router::StructuredOutputOptions{.end_tokens = opened.config.generation.eos_token_ids});
   text->executor_ = std::make_unique<router::ThreadPool>("text", kTextThreads);
   text->completions_ = std::make_unique<router::CompletionService>(
       &runtime.engine(), text->codec_.get(), text->template_.get(), text->executor_.get(),
@@ -102,10 +100,10 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(RouterRuntime& runti
   context.max_model_len = runtime.engine().max_model_len();
   context.hidden_size = static_cast<int32_t>(opened.config.spec.hidden_size);
   context.formats = FormatsOf(flags, server->text_->prompt_template());
-  context.constrain_calls = router::MakeCallConstrainer(&server->text_->structured_output());
   context.reasoning_field = flags.reasoning_field == "both"        ? router::ReasoningField::kBoth
                             : flags.reasoning_field == "reasoning" ? router::ReasoningField::kReasoning
                                                                    : router::ReasoningField::kReasoningContent;
+  context.structured_output = &server->text_->structured_output();
   std::vector<std::string> api_keys;
   if (!flags.api_key.empty()) {
     api_keys.push_back(flags.api_key);

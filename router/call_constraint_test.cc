@@ -68,9 +68,9 @@ void ExpectValid(const OutputEvent& call, const std::string& arguments) {
 }
 
 TEST_P(CallConstraintTest, EveryAnswerIsCalls) {
-  const CallConstrainer constrain = MakeCallConstrainer(structured_output_.get());
   for (const bool several : {false, true}) {
-    const auto constraint = constrain({.formats = {.tools = GetParam()}, .tools = kTools, .several = several});
+    const auto constraint =
+        ConstrainToCalls(*structured_output_, {.formats = {.tools = GetParam()}, .tools = kTools, .several = several});
     ASSERT_TRUE(constraint.ok()) << constraint.status();
     for (int i = 0; i < 20; ++i) {
       const std::string text = Sample(**constraint);
@@ -99,7 +99,7 @@ TEST_F(CallConstraintTest, SchemasThatCannotBeKeptAreRefused) {
   Json tools = kTools;
   tools[0]["function"]["parameters"]["properties"]["city"] = {{"not", Json::object()}};
   const auto constraint =
-      MakeCallConstrainer(structured_output_.get())({.formats = {.tools = ToolFormat::kHermes}, .tools = tools});
+      ConstrainToCalls(*structured_output_, {.formats = {.tools = ToolFormat::kHermes}, .tools = tools});
   EXPECT_EQ(ApiParam(constraint.status()), "tools");
   EXPECT_THAT(constraint.status().message(), testing::HasSubstr("tools[0].function.parameters"));
 }

@@ -178,55 +178,71 @@ TEST_F(HttpApiToolsTest, WithoutAParserThereAreNoTools) {
             "<think>x");
 }
 
-// Stands for what allows calls only.
-class NoConstraint final : public TokenConstraint {
- public:
-  absl::Status Accept(int32_t) override { return absl::OkStatus(); }
-  absl::Status FillMask(absl::Span<uint64_t> mask) override {
-    std::fill(mask.begin(), mask.end(), ~uint64_t{0});
-    return absl::OkStatus();
+// Whether the constraint lets the whole text through, and the answer end there.
+bool Allows(const TokenConstraint* constraint, absl::string_view text) {
+  if (constraint == nullptr) return true;
+  const std::unique_ptr<TokenConstraint> progress = constraint->Clone();
+  for (char c : text) {
+    if (!progress->Accept(static_cast<unsigned char>(c)).ok()) return false;
   }
-  std::unique_ptr<TokenConstraint> Clone() const override { return std::make_unique<NoConstraint>(); }
-};
+  return progress->Accept(ByteCodec::kEnd).ok();
+}
 
 TEST_F(HttpApiToolsTest, CallsCanBeForced) {
-  std::vector<ForcedCalls> forced;
-  constrain_calls_ = [&](const ForcedCalls& calls) {
-    forced.push_back(calls);
-    return std::make_shared<const NoConstraint>();
-  };
   formats_.tools = ToolFormat::kGlm45;
   Start({});
-  const std::string two_tools =
+  const std::string tools =
       R"("tools":[{"type":"function","function":{"name":"a"}},{"type":"function","function":{"name":"b"}}],)";
-  const std::string call = R"(<tool_call>{"name":"b","arguments":{}}</tool_call>)";
-  const Json body = Answer(two_tools + R"("tool_choice":"required")", call);
-  EXPECT_EQ(body["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "b") << "read in the forced format";
-  EXPECT_NE(engine_.AwaitSubmitted(1).constraint, nullptr);
-  Answer(two_tools + R"("tool_choice":{"type":"function","function":{"name":"b"}},
-                        "chat_template_kwargs":{"open_reasoning":true})",
-         call);
-  Answer(two_tools + R"("tool_choice":"required","parallel_tool_calls":false)", call);
-  Answer(two_tools + R"("tool_choice":"auto")", call);
-  EXPECT_EQ(engine_.AwaitSubmitted(4).constraint, nullptr);
-  ASSERT_EQ(forced.size(), 3u);
-  EXPECT_EQ(forced[0].tools.size(), 2u);
-  EXPECT_EQ(forced[0].formats.tools, ToolFormat::kHermes);
-  EXPECT_TRUE(forced[0].several);
-  EXPECT_FALSE(forced[0].begins_in_reasoning);
-  EXPECT_EQ(forced[1].tools.size(), 1u);
-  EXPECT_EQ(forced[1].tools[0]["function"]["name"], "b");
-  EXPECT_FALSE(forced[1].several);
-  EXPECT_TRUE(forced[1].begins_in_reasoning);
-  EXPECT_FALSE(forced[2].several);
+  const std::string a = "<tool_call>\n{\"name\": \"a\", \"arguments\": {}}\n</tool_call>";
+  const std::string b = "<tool_call>\n{\"name\": \"b\", \"arguments\": {}}\n</tool_call>";
+  const auto constraint = [&](absl::string_view fields) {
+    const Json body = Answer(tools + std::string(fields), b);
+    EXPECT_EQ(body["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "b") << "read in the forced format";
+    return engine_.AwaitSubmitted(requests_).constraint;
+  };
+  const auto required = constraint(R"("tool_choice":"required")");
+  ASSERT_NE(required, nullptr);
+  EXPECT_TRUE(Allows(required.get(), a));
+  EXPECT_TRUE(Allows(required.get(), a + "\n" + b));
+  EXPECT_TRUE(Allows(required.get(), "<think>hm</think>\n\n" + b));
+  EXPECT_FALSE(Allows(required.get(), ""));
+  EXPECT_FALSE(Allows(required.get(), "hm"));
+  const auto one = constraint(R"("tool_choice":"required","parallel_tool_calls":false)");
+  EXPECT_TRUE(Allows(one.get(), a));
+  EXPECT_FALSE(Allows(one.get(), a + "\n" + b));
+  const auto named = constraint(R"("tool_choice":{"type":"function","function":{"name":"b"}})");
+  EXPECT_TRUE(Allows(named.get(), b));
+  EXPECT_FALSE(Allows(named.get(), a));
+}
+
+TEST_F(HttpApiToolsTest, ForcedCallsWaitForTheEndOfReasoning) {
+  Answer(absl::StrCat(kTools, R"(,"tool_choice":"required","chat_template_kwargs":{"open_reasoning":true})"), "x");
+  const auto constraint = engine_.AwaitSubmitted(1).constraint;
+  const std::string call = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {}}\n</tool_call>";
+  EXPECT_TRUE(Allows(constraint.get(), "hm</think>" + call));
+  EXPECT_FALSE(Allows(constraint.get(), call));
+}
+
+TEST_F(HttpApiToolsTest, StructuredOutputWaitsForTheEndOfReasoning) {
+  const std::string format = R"("response_format":{"type":"json_object"})";
+  Answer(format + R"(,"chat_template_kwargs":{"open_reasoning":true})", "x");
+  EXPECT_TRUE(Allows(engine_.AwaitSubmitted(1).constraint.get(), "hm</think>\n{}"));
+  EXPECT_FALSE(Allows(engine_.AwaitSubmitted(1).constraint.get(), "{}"));
+  Answer(format, "x");
+  EXPECT_TRUE(Allows(engine_.AwaitSubmitted(2).constraint.get(), "{}"));
+  EXPECT_TRUE(Allows(engine_.AwaitSubmitted(2).constraint.get(), "<think>hm</think>{}"));
+  EXPECT_FALSE(Allows(engine_.AwaitSubmitted(2).constraint.get(), "hm"));
+}
+
+TEST_F(HttpApiToolsTest, WithAutoNothingIsForced) {
+  Answer(absl::StrCat(kTools, R"(,"tool_choice":"auto")"), "x");
+  EXPECT_EQ(engine_.AwaitSubmitted(1).constraint, nullptr);
 }
 
 TEST_F(HttpApiToolsTest, SchemasThatCannotBeForcedAreRefused) {
-  constrain_calls_ = [](const ForcedCalls&) -> absl::StatusOr<std::shared_ptr<const TokenConstraint>> {
-    return InvalidField("tools", "no");
-  };
-  Start({});
-  EXPECT_EQ(ChatError(absl::StrCat(kTools, R"(,"tool_choice":"required")")), "400 invalid_value tools");
+  EXPECT_EQ(ChatError(R"("tool_choice":"required","tools":[{"type":"function","function":
+                         {"name":"f","parameters":{"properties":{"a":{"not":{}}}}}}])"),
+            "400 invalid_value tools");
 }
 
 TEST_F(HttpApiToolsTest, WrongToolsAreRefused) {

@@ -8,9 +8,9 @@
 #include "router/api_error.h"
 #include "router/chat_messages.h"
 #include "router/field_reader.h"
+#include "router/output_fields.h"
 #include "router/prompt_fields.h"
 #include "router/sampling_fields.h"
-#include "router/tool_request.h"
 
 namespace tandem::router {
 namespace {
@@ -27,21 +27,16 @@ struct Unsupported {
 };
 
 constexpr Unsupported kUnsupported[] = {
-    {"suffix", "[\"\"]"},           {"bad_words", "[[]]"},    {"response_format", "[{\"type\":\"text\"}]"},
-    {"structured_outputs", "[]"},   {"guided_json", "[]"},    {"guided_regex", "[]"},
-    {"guided_choice", "[]"},        {"guided_grammar", "[]"}, {"thinking_token_budget", "[]"},
-    {"use_beam_search", "[false]"}, {"prompt_embeds", "[]"},
+    {"suffix", "[\"\"]"},
+    {"bad_words", "[[]]"},
+    {"thinking_token_budget", "[]"},
+    {"use_beam_search", "[false]"},
+    {"prompt_embeds", "[]"},
 };
 
 // Known to clients, without meaning here.
 constexpr const char* kIgnored[] = {"metadata",  "store",      "service_tier", "prompt_cache_key",
                                     "verbosity", "modalities", "session_id",   "request_id"};
-
-absl::Status UnsupportedField(absl::string_view name) {
-  return WithApiCode(
-      absl::UnimplementedError(absl::StrCat("'", name, "' is not supported by this server yet; leave it out")),
-      "unsupported_parameter", name);
-}
 
 absl::Status CheckUnsupported(FieldReader& fields) {
   for (const Unsupported& field : kUnsupported) {
@@ -165,56 +160,6 @@ absl::StatusOr<ChatPrompt> ReadChatPrompt(FieldReader& fields) {
   return prompt;
 }
 
-// tool_choice "required" or a named tool: the answers are written in the format that can be forced.
-absl::Status ForceCalls(const ToolRequest& request, const RequestContext& context, OutputFormats& formats,
-                        CompletionRequest& out) {
-  if (!context.constrain_calls) {
-    return UnsupportedField("tool_choice");
-  }
-  formats.tools = ForcedFormat(formats.tools);
-  ForcedCalls calls = {.formats = formats, .tools = Json::array()};
-  for (const Json& tool : request.tools) {
-    if (request.choice == ToolChoice::kRequired || tool["function"]["name"] == request.name) {
-      calls.tools.push_back(tool);
-    }
-  }
-  calls.several = request.choice == ToolChoice::kRequired && request.parallel;
-  out.make_constraint = [constrain = context.constrain_calls, calls = std::move(calls)](bool begins_in_reasoning) {
-    ForcedCalls all = calls;
-    all.begins_in_reasoning = begins_in_reasoning;
-    return constrain(all);
-  };
-  return absl::OkStatus();
-}
-
-// Tools, and what becomes of the text of the answers.
-absl::Status ReadOutput(FieldReader& fields, const RequestContext& context, ChatPrompt& prompt,
-                        CompletionRequest& out) {
-  ASSIGN_OR_RETURN(ToolRequest request, ReadTools(fields));
-  auto output = std::make_shared<OutputParserOptions>();
-  RETURN_IF_ERROR(fields.Bool("include_reasoning", output->include_reasoning));
-  output->formats.reasoning = context.formats.reasoning;
-  if (request.choice != ToolChoice::kNone) {
-    if (context.formats.tools == ToolFormat::kNone) {
-      return WithApiCode(absl::UnimplementedError("'tools' need a parser for this model's tool calls: start the server "
-                                                  "with --tool-call-parser"),
-                         "unsupported_parameter", "tools");
-    }
-    output->formats.tools = context.formats.tools;
-    if (request.choice != ToolChoice::kAuto) {
-      RETURN_IF_ERROR(ForceCalls(request, context, output->formats, out));
-    }
-    output->schemas = ToolSchemas(request.tools);
-    output->parallel_tool_calls = request.parallel;
-    prompt.tools = std::move(request.tools);
-  }
-  if (context.formats.tools != ToolFormat::kNone && SyntaxOf(context.formats.tools).short_ids) {
-    ShortenToolCallIds(prompt.messages);
-  }
-  out.output = std::move(output);
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<std::string> ResolveModel(absl::string_view model, const RequestContext& context) {
@@ -246,7 +191,7 @@ absl::StatusOr<ApiRequest> ParseChatRequest(const Json& json, const RequestConte
   RETURN_IF_ERROR(FinishResponse(completion.sampling, request));
   request.response.reasoning_field = context.reasoning_field;
   ASSIGN_OR_RETURN(ChatPrompt prompt, ReadChatPrompt(fields));
-  RETURN_IF_ERROR(ReadOutput(fields, context, prompt, completion));
+  RETURN_IF_ERROR(ReadChatOutput(fields, context, prompt, completion));
   completion.prompt = std::move(prompt);
   request.completions.push_back(std::move(completion));
   request.ignored = fields.Unknown();
@@ -263,6 +208,7 @@ absl::StatusOr<ApiRequest> ParseTextRequest(const Json& json, const RequestConte
   RETURN_IF_ERROR(ReadTextLogprobs(fields, shared.sampling));
   RETURN_IF_ERROR(FinishResponse(shared.sampling, request));
   RETURN_IF_ERROR(ReadEcho(fields, request, shared));
+  RETURN_IF_ERROR(ReadTextOutput(fields, context, shared));
   ASSIGN_OR_RETURN(std::vector<Prompt> prompts, ReadPrompts(fields, "prompt", kMaxPrompts, context.vocab_size));
   if (prompts.size() * shared.sampling.n > kMaxChoices) {
     return InvalidField("n", absl::StrCat("'n' times the number of prompts must be at most ", kMaxChoices));

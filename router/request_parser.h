@@ -9,7 +9,7 @@
 #include "absl/status/statusor.h"
 #include "router/assistant_message.h"
 #include "router/completion.h"
-#include "router/output_parser/forced_calls.h"
+#include "router/structured_output.h"
 
 namespace tandem::router {
 
@@ -22,18 +22,15 @@ struct GenerationDefaults {
   int32_t max_tokens = 0;  // 0: as many as the context holds
 };
 
-// Makes the constraint of answers that must be tool calls. Errors: INVALID_ARGUMENT for schemas that are not supported.
-using CallConstrainer = std::function<absl::StatusOr<std::shared_ptr<const TokenConstraint>>(const ForcedCalls& calls)>;
-
 struct RequestContext {
   std::vector<std::string> model_names;  // served names; the first is the model's own
   GenerationDefaults defaults;
   int32_t vocab_size = 0;
   int32_t max_model_len = 0;
-  int32_t hidden_size = 0;          // length of an embedding
-  OutputFormats formats;            // of the model's answers
-  CallConstrainer constrain_calls;  // empty: calls cannot be forced
+  int32_t hidden_size = 0;  // length of an embedding
+  OutputFormats formats;    // of the model's answers
   ReasoningField reasoning_field = ReasoningField::kReasoningContent;
+  StructuredOutput* structured_output = nullptr;  // null: requests that ask for it, or force tool calls, are refused
 };
 
 struct StreamOptions {

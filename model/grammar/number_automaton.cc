@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
@@ -200,7 +201,7 @@ Decimal Decimal::FromUint(uint64_t value) { return FromDigits(false, absl::StrCa
 Decimal Decimal::FromDouble(double value) {
   char buffer[512];  // 309 digits before the point, or 324 behind it and some more
   const bool negative = value < 0;
-  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), negative ? -value : value, std::chars_format::fixed);
+  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), std::fabs(value), std::chars_format::fixed);
   return FromDigits(negative, absl::string_view(buffer, static_cast<size_t>(end.ptr - buffer)));
 }
 

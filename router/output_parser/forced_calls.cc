@@ -92,19 +92,6 @@ absl::StatusOr<Expression> TextUntil(absl::string_view marker, grammar::Budget& 
                              Expression::Literal(grammar::TokenTable::SpecialTokenBytes(marker))})});
 }
 
-absl::StatusOr<Expression> Reasoning(const ForcedCalls& calls, grammar::Budget& budget) {
-  if (calls.formats.reasoning == ReasoningFormat::kNone) {
-    return Expression::Empty();
-  }
-  const ReasoningTags tags = TagsOf(calls.formats.reasoning);
-  ASSIGN_OR_RETURN(Expression text, TextUntil(tags.end, budget));
-  Expression line_breaks = Expression::Repeat(Expression::Literal("\n"), 0, 2);
-  if (calls.begins_in_reasoning) {
-    return Expression::Sequence({std::move(text), std::move(line_breaks)});
-  }
-  return Expression::Optional(Expression::Sequence({Marker(tags.begin), std::move(text), std::move(line_breaks)}));
-}
-
 Expression Head(absl::string_view head, const std::string& name, const std::vector<std::string>& markers) {
   std::vector<Expression> parts;
   for (absl::string_view part : absl::StrSplit(head, "INDEX")) {
@@ -147,12 +134,26 @@ ToolFormat ForcedFormat(ToolFormat format) {
   return format == ToolFormat::kQwen3Coder || format == ToolFormat::kGlm45 ? ToolFormat::kHermes : format;
 }
 
+absl::StatusOr<Expression> ReasoningExpression(ReasoningFormat format, bool begins_inside, grammar::Budget& budget) {
+  if (format == ReasoningFormat::kNone) {
+    return Expression::Empty();
+  }
+  const ReasoningTags tags = TagsOf(format);
+  ASSIGN_OR_RETURN(Expression text, TextUntil(tags.end, budget));
+  Expression line_breaks = Expression::Repeat(Expression::Literal("\n"), 0, 2);
+  if (begins_inside) {
+    return Expression::Sequence({std::move(text), std::move(line_breaks)});
+  }
+  return Expression::Optional(Expression::Sequence({Marker(tags.begin), std::move(text), std::move(line_breaks)}));
+}
+
 absl::StatusOr<Expression> ForcedCallsExpression(const ForcedCalls& calls, const SchemaCompiler& compile,
                                                  grammar::Budget& budget) {
   const ToolFormat format = ForcedFormat(calls.formats.tools);
   const CallText text = TextOf(format);
   const std::vector<std::string> markers = MarkersOf({.tools = format, .reasoning = ReasoningFormat::kNone});
-  ASSIGN_OR_RETURN(Expression reasoning, Reasoning(calls, budget));
+  ASSIGN_OR_RETURN(Expression reasoning,
+                   ReasoningExpression(calls.formats.reasoning, calls.begins_in_reasoning, budget));
   ASSIGN_OR_RETURN(const Expression call, Calls(calls, text, markers, compile));
   std::vector<Expression> parts;
   parts.push_back(std::move(reasoning));

@@ -24,6 +24,10 @@ struct ForcedCalls {
 // schemas then could not be kept.
 ToolFormat ForcedFormat(ToolFormat format);
 
+// Reasoning with its tags: all of it if the prompt ends within, else maybe none. Empty for kNone.
+absl::StatusOr<grammar::Expression> ReasoningExpression(ReasoningFormat format, bool begins_inside,
+                                                        grammar::Budget& budget);
+
 // Reasoning, if the model writes any, and then calls that the parser of ForcedFormat reads back: of the tools given,
 // with arguments as their schemas say. Nothing may stand before, between or behind the calls. Errors: those of
 // `compile`, with the tool's place in the request.

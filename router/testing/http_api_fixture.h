@@ -28,7 +28,7 @@ class HttpApiTest : public testing::Test {
                        .hidden_size = 4};
     options.context.formats = formats_;
     options.context.reasoning_field = reasoning_field_;
-    options.context.constrain_calls = constrain_calls_;
+    options.context.structured_output = &structured_output_;
     options.context.defaults.temperature = 0.5f;
     options.version = "1.2.3";
     options.api_keys = std::move(keys);
@@ -79,10 +79,11 @@ class HttpApiTest : public testing::Test {
   }
 
   OutputFormats formats_ = {.tools = ToolFormat::kHermes, .reasoning = ReasoningFormat::kThink};
-  CallConstrainer constrain_calls_;
   ReasoningField reasoning_field_ = ReasoningField::kReasoningContent;
   FakeTokenEngine engine_;
   ByteCodec codec_;
+  StructuredOutput structured_output_{&codec_, ByteCodec::kVocabSize,
+                                      StructuredOutputOptions{.end_tokens = {ByteCodec::kEnd}}};
   LineTemplate template_;
   metrics::Registry registry_;
   CompletionMetrics metrics_{registry_};
