@@ -35,7 +35,7 @@ class StackSet {
   // What is called from nowhere.
   static constexpr FrameSetId kBottom = 0;
   // Counts further than this from their bounds make no difference to a token (TokenTable::kMaxTokenBytes).
-  static constexpr uint32_t kCountHorizon = 256;
+  static constexpr uint32_t kCountHorizon = 65;
   // Places at one position; a step that would lead to more leads nowhere.
   static constexpr size_t kMaxFrames = 512;
 
