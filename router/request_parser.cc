@@ -27,11 +27,8 @@ struct Unsupported {
 };
 
 constexpr Unsupported kUnsupported[] = {
-    {"suffix", "[\"\"]"},
-    {"bad_words", "[[]]"},
-    {"thinking_token_budget", "[]"},
-    {"use_beam_search", "[false]"},
-    {"prompt_embeds", "[]"},
+    {"suffix", "[\"\"]"},           {"bad_words", "[[]]"},    {"thinking_token_budget", "[]"},
+    {"use_beam_search", "[false]"}, {"prompt_embeds", "[]"},
 };
 
 // Known to clients, without meaning here.

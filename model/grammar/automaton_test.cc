@@ -29,8 +29,8 @@ std::vector<std::string> Texts(const std::string& letters, size_t max_length) {
 }
 
 TEST(RegexTest, AgreesWithTheStandardLibraryOnAllShortTexts) {
-  for (const char* pattern : {"a*b", "(a|b)*a(a|b)", "[ab]{2,3}", "a?b+c?", "(?:ab|c)*", "a{2}|b{3,}", "[^a]", "a|", "(a|(b|c)){2}",
-                              "a*?b+?", "[a-b]c|[^a-b]a", "(a*)*b", "\\x61.c"}) {
+  for (const char* pattern : {"a*b", "(a|b)*a(a|b)", "[ab]{2,3}", "a?b+c?", "(?:ab|c)*", "a{2}|b{3,}", "[^a]", "a|",
+                              "(a|(b|c)){2}", "a*?b+?", "[a-b]c|[^a-b]a", "(a*)*b", "\\x61.c"}) {
     const Automaton automaton = Compile(pattern);
     const Automaton search = Compile(pattern, RegexMatch::kSearch);
     const std::regex peer(pattern);
@@ -62,8 +62,8 @@ TEST(RegexTest, CharactersAreCodePoints) {
 }
 
 TEST(RegexTest, DialectsMustAgree) {
-  EXPECT_FALSE(Compile("\\d").Matches("٣"));   // a digit in Python alone
-  EXPECT_FALSE(Compile("\\W").Matches("é"));   // no word in ECMAScript alone
+  EXPECT_FALSE(Compile("\\d").Matches("٣"));  // a digit in Python alone
+  EXPECT_FALSE(Compile("\\W").Matches("é"));  // no word in ECMAScript alone
   EXPECT_FALSE(Compile("\\S").Matches("\u00a0"));
   EXPECT_TRUE(Compile("\\S+").Matches("日本"));
   EXPECT_TRUE(Compile("(?i)aB").Matches("Ab"));
@@ -71,8 +71,8 @@ TEST(RegexTest, DialectsMustAgree) {
 
 TEST(RegexTest, RefusesWhatIsNotRegular) {
   Budget budget;
-  for (const char* pattern : {"(a)\\1", "(?=a)", "(?<!a)b", "\\b", "a++", "[", "(", ")", "a**", "{,3}a{,3}", "\\p{L}", "[b-a]",
-                              "\xFF", "^*"}) {
+  for (const char* pattern : {"(a)\\1", "(?=a)", "(?<!a)b", "\\b", "a++", "[", "(", ")", "a**", "{,3}a{,3}", "\\p{L}",
+                              "[b-a]", "\xFF", "^*"}) {
     const auto automaton = CompileRegex(pattern, RegexMatch::kWhole, budget);
     EXPECT_EQ(automaton.status().code(), absl::StatusCode::kInvalidArgument) << pattern;
   }

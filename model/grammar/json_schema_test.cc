@@ -31,8 +31,8 @@ bool Matches(const char* schema, const std::string& text) {
 TEST(JsonSchemaTest, PropertiesComeInOrderAndOptionalOnesMayBeMissing) {
   constexpr const char* kSchema =
       R"({"type":"object","properties":{"a":{"type":"null"},"b":{"type":"null"},"c":{"type":"null"}},"required":["b"]})";
-  for (const char* text : {R"({"b":null})", R"({"a":null,"b":null})", R"({"b": null, "c": null})",
-                           R"({"a":null,"b":null,"c":null})"}) {
+  for (const char* text :
+       {R"({"b":null})", R"({"a":null,"b":null})", R"({"b": null, "c": null})", R"({"a":null,"b":null,"c":null})"}) {
     EXPECT_TRUE(Matches(kSchema, text)) << text;
   }
   for (const char* text : {"{}", R"({"a":null})", R"({"b":null,"a":null})", R"({"b":null,})", R"({"b":null,"d":null})",
@@ -57,7 +57,8 @@ TEST(JsonSchemaTest, StringsAreWellFormed) {
   for (const char* text : {R"("")", R"("a\"\\\/\n")", R"("\u00e9\ud83d\ude00")", "\"日本 😀\""}) {
     EXPECT_TRUE(Matches(kSchema, text)) << text;
   }
-  for (const char* text : {"\"\n\"", R"("\ud83d")", R"("\ude00")", R"("\ud83dx")", R"("\x")", "\"\xC3\"", "\"\xED\xA0\x80\""}) {
+  for (const char* text :
+       {"\"\n\"", R"("\ud83d")", R"("\ude00")", R"("\ud83dx")", R"("\x")", "\"\xC3\"", "\"\xED\xA0\x80\""}) {
     EXPECT_FALSE(Matches(kSchema, text)) << text;
   }
 }
@@ -131,8 +132,8 @@ TEST(JsonSchemaTest, HostileSchemasEndInAnError) {
   // Alternatives that multiply.
   std::string wide = R"({"allOf":[)";
   for (int i = 0; i < 30; ++i) {
-    absl::StrAppend(&wide, i > 0 ? "," : "", R"({"anyOf":[{"properties":{"p)", i, R"(":{"type":"null"}}},{"required":["p)", i,
-                    R"("]}]})");
+    absl::StrAppend(&wide, i > 0 ? "," : "", R"({"anyOf":[{"properties":{"p)", i,
+                    R"(":{"type":"null"}}},{"required":["p)", i, R"("]}]})");
   }
   EXPECT_FALSE(Compile(absl::StrCat(wide, "]}").c_str()).ok());
 }

@@ -45,8 +45,10 @@ std::string Quoted(const std::string& text) { return absl::StrCat("\"", text, "\
 TokenTable Vocabulary() {
   std::vector<std::string> tokens;
   for (int byte = 0; byte < 255; ++byte) tokens.push_back(std::string(1, static_cast<char>(byte)));
-  for (const char* piece : {"\":", "\",\"", "\"}", "{\"", "ab", "abc", "aaaa", "aaaaaaaaaaaaaaaaaaaaaaaa", " a", "é", "日本", "\xE6\x97",
-                            "]}", "],", "10", "123", "true", "null", "))", "()", ",(", "a\"", "\"a\"", "\n\n", "\xA5", "x y"}) {
+  for (const char* piece : {"\":",  "\",\"", "\"}",  "{\"",      "ab", "abc", "aaaa",  "aaaaaaaaaaaaaaaaaaaaaaaa",
+                            " a",   "é",     "日本", "\xE6\x97", "]}", "],",  "10",    "123",
+                            "true", "null",  "))",   "()",       ",(", "a\"", "\"a\"", "\n\n",
+                            "\xA5", "x y"}) {
     tokens.push_back(piece);
   }
   tokens.push_back("");
@@ -135,9 +137,8 @@ TEST(MatcherTest, EveryPrefixCanBeCompletedInTheBytesItSays) {
         const uint64_t before = matcher.BytesToEnd();
         std::vector<Matcher> next = bytes_that_follow();
         ASSERT_FALSE(next.empty());
-        matcher = *std::min_element(next.begin(), next.end(), [](const Matcher& a, const Matcher& b) {
-          return a.BytesToEnd() < b.BytesToEnd();
-        });
+        matcher = *std::min_element(next.begin(), next.end(),
+                                    [](const Matcher& a, const Matcher& b) { return a.BytesToEnd() < b.BytesToEnd(); });
         ASSERT_EQ(matcher.BytesToEnd() + 1, before);
       }
     }
@@ -156,7 +157,8 @@ TEST(MatcherTest, ARefusedTextChangesNothing) {
 }
 
 TEST(MatcherTest, AmbiguityDoesNotMultiplyStacks) {
-  const auto grammar = FromText("root ::= \"x\" root \"y\" | \"x\" other \"z\" | \".\"\nother ::= \"x\" root \"z\" | \".\"");
+  const auto grammar =
+      FromText("root ::= \"x\" root \"y\" | \"x\" other \"z\" | \".\"\nother ::= \"x\" root \"z\" | \".\"");
   Matcher matcher(grammar);
   ASSERT_TRUE(matcher.Accept(absl::StrCat(std::string(2000, 'x'), ".")));
   EXPECT_TRUE(matcher.Accept(std::string(1999, 'y')));

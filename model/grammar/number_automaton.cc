@@ -35,9 +35,7 @@ struct State {
   uint32_t remainder = 0;
   bool any_digit = false;  // other than 0
 
-  auto Key() const {
-    return std::tie(phase, integer_digits, fraction_digits, low, high, remainder, any_digit);
-  }
+  auto Key() const { return std::tie(phase, integer_digits, fraction_digits, low, high, remainder, any_digit); }
   bool operator<(const State& other) const { return Key() < other.Key(); }
 };
 
@@ -229,7 +227,8 @@ absl::StatusOr<Automaton> NumberAutomaton(const NumberBounds& bounds, Budget& bu
   if (!bounds.integer && !bounds.is_bounded()) {
     const Expression digit = Expression::Bytes('0', '9');
     const Expression mark = Expression::OneOf({Expression::Literal("e"), Expression::Literal("E")});
-    const Expression sign = Expression::Optional(Expression::OneOf({Expression::Literal("+"), Expression::Literal("-")}));
+    const Expression sign =
+        Expression::Optional(Expression::OneOf({Expression::Literal("+"), Expression::Literal("-")}));
     const Expression exponent = Expression::Sequence({mark, sign, Expression::Repeat(digit, 1, 2)});
     number = Expression::Sequence({std::move(number), Expression::Optional(exponent)});
   }

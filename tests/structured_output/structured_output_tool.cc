@@ -39,7 +39,8 @@ struct Output {
 // One answer, token by token.
 class Sampler {
  public:
-  Sampler(const TokenTable& table, tandem::grammar::MaskCache& cache, Matcher matcher, uint64_t seed, double temperature)
+  Sampler(const TokenTable& table, tandem::grammar::MaskCache& cache, Matcher matcher, uint64_t seed,
+          double temperature)
       : table_(table), cache_(cache), matcher_(std::move(matcher)), random_(seed), temperature_(temperature) {
     std::normal_distribution<double> normal;
     for (size_t token = 0; token < table.vocab_size() + 1; ++token) logits_.push_back(normal(random_));
@@ -78,23 +79,29 @@ class Sampler {
       const size_t token = random_() % table_.vocab_size();
       Matcher copy = matcher_;
       const absl::string_view bytes = table_.BytesOf(static_cast<int32_t>(token));
-      if ((!bytes.empty() && copy.Accept(bytes)) != IsSet(mask, token)) {
+      const bool can_match = !bytes.empty() && bytes.size() <= TokenTable::kMaxTokenBytes;
+      if ((can_match && copy.Accept(bytes)) != IsSet(mask, token)) {
         wrong.push_back(absl::StrCat("the mask and the grammar disagree on token ", token));
       }
     }
     return allowed;
   }
 
-  static bool IsSet(const std::vector<uint64_t>& mask, size_t token) { return (mask[token / 64] >> token % 64 & 1) != 0; }
+  static bool IsSet(const std::vector<uint64_t>& mask, size_t token) {
+    return (mask[token / 64] >> token % 64 & 1) != 0;
+  }
 
   // Softmax sampling by the Gumbel trick.
   int32_t Random(const std::vector<int32_t>& allowed) {
     std::uniform_real_distribution<double> uniform(1e-300, 1);
-    const auto score = [&](size_t token) { return logits_[token] / temperature_ - std::log(-std::log(uniform(random_))); };
+    const auto score = [&](size_t token) {
+      return logits_[token] / temperature_ - std::log(-std::log(uniform(random_)));
+    };
     int32_t best = kEnd;
     // The end is as likely as a good share of the vocabulary: otherwise nothing would ever end.
-    double best_score = matcher_.CanEnd() ? score(table_.vocab_size()) + std::log(1 + 0.1 * static_cast<double>(allowed.size()))
-                                          : -std::numeric_limits<double>::infinity();
+    double best_score = matcher_.CanEnd()
+                            ? score(table_.vocab_size()) + std::log(1 + 0.1 * static_cast<double>(allowed.size()))
+                            : -std::numeric_limits<double>::infinity();
     for (const int32_t token : allowed) {
       const double token_score = score(static_cast<size_t>(token));
       if (token_score > best_score) {
