@@ -67,6 +67,15 @@ GenerationRequest ToGeneration(CompletionRequest request, std::vector<int32_t> t
 
 }  // namespace
 
+Usage SumUsage(absl::Span<const Usage> answers) {
+  Usage total = answers.front();
+  for (const Usage& usage : answers.subspan(1)) {
+    total.completion_tokens += usage.completion_tokens;
+    total.reasoning_tokens += usage.reasoning_tokens;
+  }
+  return total;
+}
+
 CompletionService::CompletionService(TokenEngine* engine, const TextCodec* codec, const PromptTemplate* prompt_template,
                                      Executor* executor, CompletionMetrics* metrics, CompletionOptions options)
     : engine_(engine),

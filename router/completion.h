@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "router/completion_metrics.h"
 #include "router/executor.h"
 #include "router/output_parser/output_parser.h"
@@ -65,6 +66,9 @@ struct Usage {
   int32_t cached_tokens = 0;
   int32_t reasoning_tokens = 0;  // of completion_tokens
 };
+
+// Of all answers to one prompt: the prompt counts once.
+Usage SumUsage(absl::Span<const Usage> answers);
 
 // What made a completion stop, when it was not the model's end of sequence.
 using StopReason = std::variant<std::monostate, std::string, int32_t>;
