@@ -35,7 +35,7 @@ class HttpApiResponsesTest : public HttpApiTest {
 };
 
 TEST_F(HttpApiResponsesTest, AnswersAText) {
-  Send(R"({"input":"hi","instructions":"be short","max_output_tokens":7,"temperature":0,"store":false})");
+  Send(R"({"input":"hi","instructions":"be short","max_output_tokens":7,"temperature":0,"store":true})");
   const GenerationRequest request = engine_.AwaitSubmitted(1);
   EXPECT_EQ(codec_.Decode(request.prompt, false), "system: be short<|end|>user: hi<|end|>assistant: ");
   EXPECT_EQ(request.sampling.max_tokens, 7);
@@ -123,7 +123,8 @@ TEST_F(HttpApiResponsesTest, WrongAndUnsupportedFieldsAreNamed) {
   EXPECT_EQ(ResponseError(R"({"input":"x","temperature":3})"), "400 invalid_value temperature");
   EXPECT_EQ(ResponseError(R"({"input":"x","reasoning":7})"), "400 invalid_value reasoning");
   EXPECT_EQ(ResponseError(R"({"input":"x","text":{"format":7}})"), "400 invalid_value text.format");
-  EXPECT_EQ(ResponseError(R"({"input":"x","store":true})"), "501 unsupported_parameter store");
+  EXPECT_EQ(ResponseError(R"({"input":"x","store":1})"), "400 invalid_value store");
+  EXPECT_EQ(ResponseError(R"({"input":"x","background":true})"), "501 unsupported_parameter background");
   EXPECT_EQ(ResponseError(R"({"input":"x","previous_response_id":"y"})"),
             "501 unsupported_parameter previous_response_id");
   EXPECT_EQ(ResponseError(R"({"input":"x","model":"y"})"), "404 model_not_found model");

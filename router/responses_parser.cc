@@ -42,7 +42,6 @@ constexpr const char* kShared[] = {"model",
 constexpr std::pair<const char*, const char*> kUnsupported[] = {{"previous_response_id", "[]"},
                                                                 {"conversation", "[]"},
                                                                 {"background", "[false]"},
-                                                                {"store", "[false]"},
                                                                 {"prompt", "[]"},
                                                                 {"tools", "[[]]"},
                                                                 {"truncation", "[\"disabled\"]"},
@@ -155,6 +154,8 @@ absl::StatusOr<Json> ToChat(FieldReader& fields) {
       chat[name] = *value;
     }
   }
+  bool store = false;  // nothing is, and the response says so
+  RETURN_IF_ERROR(fields.Bool("store", store));
   ASSIGN_OR_RETURN(chat["messages"], ChatMessages(fields));
   int32_t max_tokens = 0;
   RETURN_IF_ERROR(fields.Int("max_output_tokens", {1, std::numeric_limits<int32_t>::max()}, max_tokens));
