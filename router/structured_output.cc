@@ -104,18 +104,31 @@ absl::StatusOr<std::shared_ptr<const grammar::Grammar>> Compile(const Structured
 
 std::string TextOf(const Json& value) { return value.dump(-1, ' ', false, Json::error_handler_t::replace); }
 
-}  // namespace
+std::string KeyOf(const GrammarSpec& spec) { return absl::StrCat(static_cast<int>(spec.kind), " ", TextOf(spec.value)); }
 
-absl::StatusOr<std::shared_ptr<const grammar::Grammar>> CompileGrammar(const GrammarSpec& spec) {
+// `prefix` may be empty.
+absl::StatusOr<std::shared_ptr<const grammar::Grammar>> CompileBehind(const StructuredOutput::Compose& prefix,
+                                                                      const GrammarSpec& spec) {
   if (TextOf(spec.value).size() > kMaxSpecBytes) {
     return InvalidField(spec.field, absl::StrCat("'", spec.field, "' has more than ", kMaxSpecBytes, " bytes"));
   }
-  auto grammar = Compile(
-      [&](grammar::GrammarBuilder& builder, grammar::JsonText& text) { return ToExpression(spec, builder, text); });
+  auto grammar = Compile([&](grammar::GrammarBuilder& builder,
+                             grammar::JsonText& text) -> absl::StatusOr<grammar::Expression> {
+    ASSIGN_OR_RETURN(grammar::Expression answer, ToExpression(spec, builder, text));
+    if (!prefix) return answer;
+    ASSIGN_OR_RETURN(grammar::Expression before, prefix(builder, text));
+    return grammar::Expression::Sequence({std::move(before), std::move(answer)});
+  });
   if (!grammar.ok() && grammar.status().code() == absl::StatusCode::kInvalidArgument) {
     return InvalidField(spec.field, absl::StrCat("'", spec.field, "': ", grammar.status().message()));
   }
   return grammar;
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<const grammar::Grammar>> CompileGrammar(const GrammarSpec& spec) {
+  return CompileBehind(nullptr, spec);
 }
 
 grammar::TokenTable MakeTokenTable(const TextCodec& codec, int32_t vocab_size) {
@@ -163,10 +176,22 @@ std::shared_ptr<const TokenConstraint> StructuredOutput::Begin(GrammarPtr gramma
 }
 
 absl::StatusOr<std::shared_ptr<const TokenConstraint>> StructuredOutput::Constrain(const GrammarSpec& spec) {
-  const std::string key = absl::StrCat(static_cast<int>(spec.kind), " ", TextOf(spec.value));
+  const std::string key = KeyOf(spec);
   GrammarPtr grammar = Find(key);
   if (grammar == nullptr) {
     ASSIGN_OR_RETURN(grammar, CompileGrammar(spec));
+    Keep(key, grammar);
+  }
+  return Begin(std::move(grammar));
+}
+
+absl::StatusOr<std::shared_ptr<const TokenConstraint>> StructuredOutput::ConstrainBehind(const std::string& prefix_key,
+                                                                                         const Compose& prefix,
+                                                                                         const GrammarSpec& spec) {
+  const std::string key = absl::StrCat("behind ", prefix_key, " ", KeyOf(spec));
+  GrammarPtr grammar = Find(key);
+  if (grammar == nullptr) {
+    ASSIGN_OR_RETURN(grammar, CompileBehind(prefix, spec));
     Keep(key, grammar);
   }
   return Begin(std::move(grammar));

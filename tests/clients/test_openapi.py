@@ -8,23 +8,20 @@ import pytest
 import requests
 
 schemathesis = pytest.importorskip("schemathesis")
-from schemathesis import checks  # noqa: E402  pylint: disable=wrong-import-position
 
 EXAMPLES = int(os.environ.get("TANDEM_OPENAPI_EXAMPLES", "60"))  # for each operation
 SETTINGS = hypothesis.settings(
     max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, print_blob=False,
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
     suppress_health_check=list(hypothesis.HealthCheck))
-CHECKS = [checks.not_a_server_error, checks.load_all_checks] and None
 LONGEST_ANSWER = 4  # tokens
 
 
-@pytest.fixture(scope="session")
-def openapi(url):
-    return schemathesis.openapi.from_url(f"{url}/openapi.json")
+from schemathesis.checks import positive_data_acceptance  # noqa: E402  pylint: disable=wrong-import-position
 
-
-schema = schemathesis.pytest.from_fixture("openapi")
+if "TANDEM_URL" not in os.environ:
+    pytest.skip("TANDEM_URL is not set: run through tests/e2e/with_server.py", allow_module_level=True)
+schema = schemathesis.openapi.from_url(f"{os.environ['TANDEM_URL']}/openapi.json")
 
 
 def shorten(body):
@@ -46,7 +43,8 @@ def shorten(body):
 def test_every_answer_is_as_documented(case):
     shorten(case.body)
     response = case.call(timeout=120)
-    case.validate_response(response)
+    # A document cannot say everything that makes a request wrong: fields that exclude each other, or the context's length.
+    case.validate_response(response, excluded_checks=[positive_data_acceptance])
 
 
 def test_the_document_names_the_server_version(url):
