@@ -42,7 +42,7 @@ def test_regex_choice_and_grammar(service):
 
     assert re.fullmatch(r"[a-f]{3}-\d{2}", ask(guided_regex=r"[a-f]{3}-\d{2}"))
     assert ask(structured_outputs={"choice": ["plant", "animal"]}) in ("plant", "animal")
-    assert re.fullmatch(r"(ab)+!", ask(guided_grammar='root ::= pair+ "!"\npair ::= "ab"'))
+    assert re.fullmatch(r"(ab){1,5}!", ask(guided_grammar='root ::= pair{1,5} "!"\npair ::= "ab"'))
 
 
 def test_an_answer_is_the_same_alone_and_beside_others(service):
