@@ -58,6 +58,8 @@ struct CompletionRequest {
   std::string user;
   std::string cache_salt;
   std::shared_ptr<const TokenConstraint> constraint;
+  // Makes the constraint where it depends on whether the prompt ends within reasoning; may be empty.
+  std::function<absl::StatusOr<std::shared_ptr<const TokenConstraint>>(bool begins_in_reasoning)> make_constraint;
 };
 
 struct Usage {
