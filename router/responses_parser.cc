@@ -90,11 +90,14 @@ absl::Status AddItem(const Json& item, size_t index, Json& messages) {
   if (type == "reasoning") {
     return absl::OkStatus();  // what was thought in earlier turns plays no part
   }
-  if (type != "message") {
+  if (type == "function_call" || type == "function_call_output" || type == "item_reference") {
     return WithApiCode(absl::UnimplementedError(absl::StrCat("'", where,
                                                              "' is of a type that this server does not "
                                                              "support; it takes messages")),
                        "unsupported_parameter", where);
+  }
+  if (type != "message") {
+    return InvalidField(where + ".type", absl::StrCat("'", where, ".type' must be 'message'"));
   }
   messages.push_back({{"role", item.value("role", Json())}, {"content", ChatContent(item.value("content", Json()))}});
   return absl::OkStatus();
