@@ -103,6 +103,11 @@ class SpecReader {
                           "'response_format.json_schema' must be an object with 'name' and 'schema' when 'type' is "
                           "json_schema");
     }
+    FieldReader nested(*wrapper, "response_format.json_schema.");
+    std::string name;
+    bool strict = true;
+    RETURN_IF_ERROR(nested.String("name", {}, name));
+    RETURN_IF_ERROR(nested.Bool("strict", strict));
     return Set({Kind::kJsonSchema, (*wrapper)["schema"], kField});
   }
 
