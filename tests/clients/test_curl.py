@@ -62,7 +62,8 @@ def test_tokenize_round_trip(url):
 
 
 def test_operations(url):
-    for path in ("/health", "/ping", "/v1/health", "/health/live", "/health/ready", "/version", "/", "/metrics"):
+    for path in ("/health", "/ping", "/v1/health", "/health/live", "/health/ready", "/version", "/", "/metrics",
+                 "/openapi.json"):
         assert requests.get(url + path, timeout=30).status_code == 200, path
     assert requests.get(f"{url}/no/such/path", timeout=30).status_code == 404
     answer = requests.get(f"{url}/v1/completions", timeout=30)

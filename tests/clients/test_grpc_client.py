@@ -52,6 +52,30 @@ def test_complete(stub, pb):
     assert "".join(chunk.text for chunk in chunks) == text.text
 
 
+def test_several_answers_with_logprobs_equal_http(stub, pb, url):
+    answer = stub.Chat(pb.ChatRequest(messages=messages(pb), options=options(
+        pb, temperature=1, seed=5, n=3, logprobs=2, max_tokens=6)), timeout=120)
+    http = requests.post(f"{url}/v1/chat/completions", timeout=120, json={
+        "messages": [{"role": "user", "content": "Say something."}], "temperature": 1, "seed": 5, "n": 3,
+        "logprobs": True, "top_logprobs": 2, "max_tokens": 6}).json()
+    assert [choice.message.content for choice in answer.choices] == [
+        choice["message"]["content"] for choice in http["choices"]]
+    for choice, other in zip(answer.choices, http["choices"]):
+        assert [list(item.chosen.token) for item in choice.logprobs] == [
+            item["bytes"] for item in other["logprobs"]["content"]]
+    assert answer.usage.completion_tokens == http["usage"]["completion_tokens"]
+
+
+def test_embeddings_equal_http(stub, pb, url):
+    answer = stub.Embed(pb.EmbedRequest(inputs=[pb.EmbedInput(text="one"), pb.EmbedInput(text="two")], dimensions=8,
+                                        pooling=pb.POOLING_MEAN), timeout=120)
+    http = requests.post(f"{url}/v1/embeddings", timeout=120, json={
+        "input": ["one", "two"], "dimensions": 8, "pooling": "mean"}).json()
+    assert [list(embedding.values) for embedding in answer.embeddings] == [
+        pytest.approx(entry["embedding"], abs=1e-7) for entry in http["data"]]
+    assert answer.prompt_tokens == http["usage"]["prompt_tokens"]
+
+
 def test_models(stub, pb, model):
     assert model in [entry.id for entry in stub.ListModels(pb.ListModelsRequest(), timeout=30).models]
 
