@@ -35,7 +35,8 @@ def split_command(command):
 
 
 def commands_by_folder(build):
-    """Folder -> compiler and flags of one of its sources, with the include paths of all of them."""
+    """Folder -> compiler and flags of one of its sources, with the include paths of all of them and of the folder above,
+    whose sources include the headers of a testing/ folder."""
     commands, paths_by_folder = {}, {}
     for entry in json.loads((build / "compile_commands.json").read_text(encoding="utf-8")):
         source = Path(entry["file"])
@@ -44,7 +45,8 @@ def commands_by_folder(build):
             compiler, flags, paths = split_command(entry["command"])
             commands.setdefault(folder, [compiler, *flags])
             paths_by_folder.setdefault(folder, {}).update(dict.fromkeys(paths))
-    return {folder: command + [word for path in paths_by_folder[folder] for word in path]
+    return {folder: command + [word for path in paths_by_folder[folder] | paths_by_folder.get(folder.parent, {})
+                               for word in path]
             for folder, command in commands.items()}
 
 
