@@ -130,9 +130,11 @@ absl::StatusOr<std::vector<Measurement>> MeasureWorkers(const OfflineFlags& flag
 
 absl::Status Run(const OfflineFlags& flags) {
   RETURN_IF_ERROR(StartLogging("bench", flags.log));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model.model_dir, flags.model.dtype));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
+                   OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype));
   nlohmann::ordered_json json = {{"model", opened->name},
                                  {"dtype", std::string(compute::DTypeName(opened->dtypes.weights))},
+                                 {"kv_cache_dtype", std::string(compute::DTypeName(opened->dtypes.kv_cache))},
                                  {"prompt_tokens", flags.prompt_tokens},
                                  {"output_tokens", flags.output_tokens},
                                  {"results", nlohmann::ordered_json::array()}};

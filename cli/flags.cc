@@ -20,7 +20,7 @@ void AddLogFlags(CLI::App& app, LogFlags& flags) {
 
 void AddModelFlags(CLI::App& app, ModelFlags& flags) {
   app.add_option("model", flags.model_dir, "Directory of a Hugging Face checkpoint")->required();
-  app.add_option("--dtype", flags.dtype, "Weights, wire and KV cache; auto follows the checkpoint")
+  app.add_option("--dtype", flags.dtype, "Weights, wire and, unless --kv-cache-dtype says else, KV cache; auto follows the checkpoint")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str()
       ->group("Model");
@@ -28,6 +28,13 @@ void AddModelFlags(CLI::App& app, ModelFlags& flags) {
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()
       ->group("Model");
+}
+
+CLI::Option* AddKvCacheDTypeFlag(CLI::App& app, std::string& dtype) {
+  return app
+      .add_option("--kv-cache-dtype", dtype, "KV cache; auto: as --dtype. int8 and fp8 hold more tokens and round them")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "int8", "fp8", "fp8_e4m3"}))
+      ->capture_default_str();
 }
 
 void AddEngineFlags(CLI::App& app, EngineFlags& flags) {
@@ -39,6 +46,7 @@ void AddEngineFlags(CLI::App& app, EngineFlags& flags) {
   add("--max-batch-tokens", flags.max_batch_tokens, "Tokens of one step")->check(CLI::Range(int64_t{1}, int64_t{1} << 20));
   add("--max-sequences", flags.max_sequences, "Sequences running at the same time")->check(CLI::Range(1, 65536));
   add("--max-queue", flags.max_queue, "Requests waiting; beyond it clients get 429")->check(CLI::Range(0, 1 << 24));
+  AddKvCacheDTypeFlag(app, flags.kv_cache_dtype)->group("Engine");
   add("--kv-cache-memory", flags.kv_cache_memory, "Bytes of KV cache, e.g. 4GiB; 0: from free memory")
       ->transform(CLI::AsSizeValue(false));
   add("--micro-batches", flags.micro_batches, "Micro-batches of a step, which overlap with the workers; 0: chosen by cost")

@@ -28,6 +28,7 @@ struct EngineFlags {
   int max_queue = 1024;
   bool prefix_caching = true;
   int micro_batches = 0;  // 0: chosen for each step
+  std::string kv_cache_dtype = "auto";
   uint64_t kv_cache_memory = 0;  // bytes; 0: chosen from the memory that is free
   int dispatch_timeout_seconds = 30;
 };
@@ -45,6 +46,7 @@ struct ApiFlags {
 
 void AddLogFlags(CLI::App& app, LogFlags& flags);
 void AddModelFlags(CLI::App& app, ModelFlags& flags);
+CLI::Option* AddKvCacheDTypeFlag(CLI::App& app, std::string& dtype);
 void AddEngineFlags(CLI::App& app, EngineFlags& flags);
 void AddApiFlags(CLI::App& app, ApiFlags& flags);
 

@@ -19,6 +19,7 @@ namespace {
 struct InspectFlags {
   std::string model_dir;
   std::string dtype = "auto";
+  std::string kv_cache_dtype = "auto";
   int expert_workers = 2;
   bool json = false;
 };
@@ -86,6 +87,7 @@ nlohmann::ordered_json Describe(const OpenedModel& opened, int expert_workers) {
       {"num_experts", spec.gate.num_experts},
       {"num_experts_per_tok", spec.gate.num_experts_per_tok},
       {"moe_intermediate_size", spec.moe_intermediate_size},
+      {"kv_cache_dtype", std::string(compute::DTypeName(opened.dtypes.kv_cache))},
       {"kv_bytes_per_token", model::Decoder::KvBytesPerToken(spec, opened.dtypes.kv_cache)},
       {"router_weight_bytes", (stored - routed) * weight_bytes},
       {"expert_weight_bytes", routed * weight_bytes},
@@ -121,7 +123,8 @@ void PrintForPeople(const nlohmann::ordered_json& d) {
   line("experts", absl::StrCat(number("num_experts"), " a layer, ", number("num_experts_per_tok"),
                                " a token, intermediate size ", number("moe_intermediate_size")));
   line("router memory", absl::StrCat(Bytes(number("router_weight_bytes")), " of weights, ",
-                                     Bytes(number("kv_bytes_per_token")), " of KV cache a token"));
+                                     Bytes(number("kv_bytes_per_token")), " of KV cache a token (",
+                                     d["kv_cache_dtype"].get<std::string>(), ")"));
   line("expert memory", Bytes(number("expert_weight_bytes")));
   for (const auto& worker : d["placement"]) {
     line(absl::StrCat("  worker ", worker["worker"].get<int>()).c_str(),
@@ -131,7 +134,7 @@ void PrintForPeople(const nlohmann::ordered_json& d) {
 }
 
 absl::Status Inspect(const InspectFlags& flags) {
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model_dir, flags.dtype));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model_dir, flags.dtype, flags.kv_cache_dtype));
   const nlohmann::ordered_json description = Describe(*opened, flags.expert_workers);
   if (flags.json) {
     std::printf("%s\n", description.dump(2).c_str());
@@ -150,6 +153,7 @@ void AddInspect(CLI::App& app, CommandResult& result) {
   command->add_option("--dtype", flags->dtype, "As it would be served")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str();
+  AddKvCacheDTypeFlag(*command, flags->kv_cache_dtype);
   command->add_option("--expert-workers", flags->expert_workers, "Workers to place the experts on")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();

@@ -118,7 +118,8 @@ absl::Status RouterRuntime::StartEngine(const EngineFlags& flags, int64_t max_mo
   const uint64_t bytes = flags.kv_cache_memory > 0 ? flags.kv_cache_memory : DefaultKvBytes(wanted);
   options.num_kv_blocks = static_cast<int64_t>(bytes / block_bytes);
   ASSIGN_OR_RETURN(engine_, router::Engine::Create(*decoder_, *workers_, options));
-  spdlog::info("KV cache: {} blocks of {} tokens, {:.1f} MiB", options.num_kv_blocks, options.kv_block_size,
+  spdlog::info("KV cache: {}, {} blocks of {} tokens, {:.1f} MiB",
+               std::string(compute::DTypeName(model.dtypes.kv_cache)), options.num_kv_blocks, options.kv_block_size,
                static_cast<double>(options.num_kv_blocks) * block_bytes / (1 << 20));
   return absl::OkStatus();
 }

@@ -66,7 +66,8 @@ absl::Status RunServe(const ServeFlags& flags) {
   RETURN_IF_ERROR(StartLogging("router", flags.log));
   StopRequest stop;
   RETURN_IF_ERROR(CheckPortsFree(flags.api));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model.model_dir, flags.model.dtype));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
+                   OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype));
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalWorkers> local,
                    LocalWorkers::Start({.count = flags.expert_workers,
                                         .model_dir = flags.model.model_dir,
@@ -84,7 +85,8 @@ absl::Status RunRouter(const ServeFlags& flags) {
   RETURN_IF_ERROR(StartLogging("router", flags.log));
   StopRequest stop;
   RETURN_IF_ERROR(CheckPortsFree(flags.api));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model.model_dir, flags.model.dtype));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
+                   OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype));
   return Serve(flags, stop, opened, flags.workers);
 }
 

@@ -16,6 +16,7 @@ struct ModelCase {
   std::string name;
   std::string dir;
   std::string dtype;
+  std::string kv_cache_dtype = "auto";
 };
 
 std::vector<router::GenerationRequest> Requests(int64_t vocab_size) {
@@ -54,7 +55,8 @@ void ExpectSameBits(const std::vector<Generation>& got, const std::vector<Genera
 class InvarianceTest : public ::testing::TestWithParam<ModelCase> {};
 
 TEST_P(InvarianceTest, HoldsOverWorkersBatchesAndChunks) {
-  ClusterOptions plain{.model_dir = GetParam().dir, .dtype = GetParam().dtype};
+  ClusterOptions plain{
+      .model_dir = GetParam().dir, .dtype = GetParam().dtype, .kv_cache_dtype = GetParam().kv_cache_dtype};
   plain.router_threads = 1;
   plain.max_batch_tokens = 512;
   std::vector<Generation> want;
@@ -90,7 +92,11 @@ INSTANTIATE_TEST_SUITE_P(Models, InvarianceTest,
                                            ModelCase{"qwen2_moe", "tests/golden/qwen2_moe", "auto"},
                                            ModelCase{"deepseek_v3_fp8", "tests/golden/deepseek_v3_fp8", "auto"},
                                            ModelCase{"olmoe", "tests/golden/olmoe", "auto"},
-                                           ModelCase{"llama", "tests/golden/llama", "auto"}),
+                                           ModelCase{"llama", "tests/golden/llama", "auto"},
+                                           ModelCase{"pocket_dictionary_int8", "models/pocket-dictionary", "auto", "int8"},
+                                           ModelCase{"olmoe_fp8", "tests/golden/olmoe", "float32", "fp8"},
+                                           ModelCase{"deepseek_v3_int8", "tests/golden/deepseek_v3", "auto", "int8"},
+                                           ModelCase{"deepseek_v3_kv_fp8", "tests/golden/deepseek_v3", "auto", "fp8"}),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace

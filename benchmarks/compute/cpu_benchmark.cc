@@ -24,6 +24,9 @@ std::unique_ptr<Backend> MakeBackend(int64_t threads) {
 
 DType DTypeArg(int64_t bits) { return bits == 16 ? DType::kBF16 : DType::kF32; }
 
+// 8 and 9: int8 and fp8.
+DType KvDTypeArg(int64_t bits) { return bits == 8 ? DType::kI8 : bits == 9 ? DType::kF8E4M3 : DTypeArg(bits); }
+
 Tensor Allocate(Backend& backend, DType dtype, compute::Shape shape) { return *backend.Allocate(dtype, shape); }
 
 Tensor Random(Backend& backend, compute::Shape shape) {
@@ -148,42 +151,78 @@ void GroupedMlp(benchmark::State& state) {
   SetRates(state, bytes, 2.0 * 3.0 * static_cast<double>(pairs * kHidden * kIntermediate));
 }
 
-// --- attention: OLMoE's 16 heads of 128, and a grouped-query form
-// -----------------------------------------------------
+// --- attention: OLMoE's 16 heads of 128, a grouped-query form, and DeepSeek-V2-Lite's latent
+// ----------------------------------------------------------------------------------------------------------------------
 
-void Attention(benchmark::State& state) {
-  constexpr int64_t kHeads = 16, kDim = 128, kBlock = 32;
-  const std::unique_ptr<Backend> backend = MakeBackend(state.range(0));
-  const DType dtype = DTypeArg(state.range(1));
-  const int64_t kv_heads = state.range(2), rows = state.range(3), context = state.range(4);
-  const int64_t blocks = context / kBlock;
-  const Tensor cache_rows = Random(*backend, {context, kv_heads * kDim});
-  std::vector<int32_t> order(static_cast<size_t>(context));
+constexpr int64_t kHeads = 16, kBlock = 32;
+
+compute::SequenceRows LastRows(int64_t rows, int64_t context) {
   compute::SequenceRows sequence{0, static_cast<int32_t>(rows), static_cast<int32_t>(context - rows), {}};
-  for (int32_t i = 0; i < context; ++i) {
-    order[static_cast<size_t>(i)] = i;
-  }
-  for (int32_t b = 0; b < blocks; ++b) {
+  for (int32_t b = 0; b < context / kBlock; ++b) {
     sequence.block_table.push_back(b);
   }
-  const compute::KvCacheLayer cache{Allocate(*backend, dtype, {blocks, kBlock, kv_heads, kDim}),
-                                    Allocate(*backend, dtype, {blocks, kBlock, kv_heads, kDim})};
-  backend->GatherRows(cache_rows, order, cache.keys.Reshape({context, kv_heads * kDim}));
-  backend->GatherRows(cache_rows, order, cache.values.Reshape({context, kv_heads * kDim}));
-  const auto batch = backend->PrepareBatch({&sequence, 1}, kBlock);
-  const Tensor q = Random(*backend, {rows, kHeads, kDim});
-  const Tensor out = Allocate(*backend, DType::kF32, {rows, kHeads, kDim});
+  return sequence;
+}
+
+// Attention of the last rows of a context that is in the cache. GB/s counts the cache once.
+void RunAttention(benchmark::State& state, Backend& backend, const compute::KvCacheLayer& cache,
+                  const compute::KvRow& row, int64_t rows, int64_t context) {
+  const compute::SequenceRows sequence = LastRows(rows, context);
+  const auto batch = backend.PrepareBatch({&sequence, 1}, kBlock);
+  const Tensor q = Random(backend, {rows, kHeads, row.key_dim});
+  const Tensor out = Allocate(backend, DType::kF32, {rows, kHeads, row.value_dim});
   compute::AttentionArgs args;
   args.scale = 0.088f;
-  args.value_dim = kDim;
-  backend->PagedAttention(args, q, *batch, cache, out);  // working memory is touched once before
+  args.value_dim = static_cast<int>(row.value_dim);
+  backend.PagedAttention(args, q, *batch, cache, out);  // working memory is touched once before
   for (auto _ : state) {
-    backend->PagedAttention(args, q, *batch, cache, out);
+    backend.PagedAttention(args, q, *batch, cache, out);
   }
   const double visible =
       static_cast<double>(rows) * (static_cast<double>(context) - (static_cast<double>(rows) - 1) / 2);
-  SetRates(state, static_cast<double>(cache.keys.size_bytes() + cache.values.size_bytes()),
-           4.0 * visible * static_cast<double>(kHeads * kDim));
+  SetRates(state, static_cast<double>(context * compute::KvRowBytes(row, cache.dtype())),
+           2.0 * visible * static_cast<double>(kHeads * (row.key_dim + row.value_dim)));
+}
+
+void Attention(benchmark::State& state) {
+  constexpr int64_t kDim = 128;
+  const std::unique_ptr<Backend> backend = MakeBackend(state.range(0));
+  const int64_t kv_heads = state.range(2), rows = state.range(3), context = state.range(4);
+  const compute::KvRow row{kv_heads, kDim, kDim};
+  const auto cache =
+      *compute::AllocateKvCacheLayer(*backend, row, KvDTypeArg(state.range(1)), context / kBlock, kBlock);
+  const compute::SequenceRows all = LastRows(context, context);
+  const auto batch = backend->PrepareBatch({&all, 1}, kBlock);
+  compute::GqaArgs args;
+  args.num_heads = kHeads;
+  args.num_kv_heads = static_cast<int>(kv_heads);
+  args.head_dim = kDim;
+  backend->PrepareGqa(args, Random(*backend, {context, (kHeads + 2 * kv_heads) * kDim}), *batch, cache,
+                      Allocate(*backend, DType::kF32, {context, kHeads, kDim}));
+  RunAttention(state, *backend, cache, row, rows, context);
+}
+
+void LatentAttention(benchmark::State& state) {
+  constexpr int64_t kLora = 512, kNope = 128, kRope = 64;
+  const std::unique_ptr<Backend> backend = MakeBackend(state.range(0));
+  const int64_t rows = state.range(2), context = state.range(3);
+  const compute::KvRow row{1, kLora + kRope, kLora, /*latent=*/true};
+  const auto cache =
+      *compute::AllocateKvCacheLayer(*backend, row, KvDTypeArg(state.range(1)), context / kBlock, kBlock);
+  const compute::SequenceRows all = LastRows(context, context);
+  const auto batch = backend->PrepareBatch({&all, 1}, kBlock);
+  compute::MlaArgs args;
+  args.num_heads = kHeads;
+  args.kv_lora_rank = kLora;
+  args.qk_nope_head_dim = kNope;
+  args.qk_rope_head_dim = kRope;
+  args.kv_norm = Random(*backend, {kLora});
+  args.norm_eps = 1e-6f;
+  args.w_uk = *backend->PackMatrix(DType::kBF16, kHeads, kLora, kNope, SomeWeights());
+  backend->PrepareMla(args, Random(*backend, {context, kHeads * (kNope + kRope)}),
+                      Random(*backend, {context, kLora + kRope}), *batch, cache,
+                      Allocate(*backend, DType::kF32, {context, kHeads, kLora + kRope}));
+  RunAttention(state, *backend, cache, row, rows, context);
 }
 
 // Rates of one thread are by its CPU time, which other programs on the machine disturb least; those of several threads
@@ -209,8 +248,11 @@ void RegisterAll() {
   Register("Gemm", Gemm, {"bits", "rows"}, {{16, 32}, {12, 64, 512}});
   Register("GroupedMlp", GroupedMlp, {"rows"}, {{1, 8, 32, 512}});
   Register("AttentionDecode", Attention, {"bits", "kv_heads", "rows", "context"},
-           {{16, 32}, {4, 16}, {1}, {128, 4096}});
-  Register("AttentionPrefill", Attention, {"bits", "kv_heads", "rows", "context"}, {{16, 32}, {4, 16}, {256}, {1024}});
+           {{8, 9, 16, 32}, {4, 16}, {1}, {128, 4096, 32768}});
+  Register("AttentionPrefill", Attention, {"bits", "kv_heads", "rows", "context"},
+           {{8, 9, 16, 32}, {4, 16}, {256}, {1024}});
+  Register("LatentDecode", LatentAttention, {"bits", "rows", "context"}, {{8, 9, 16, 32}, {1}, {128, 4096, 32768}});
+  Register("LatentPrefill", LatentAttention, {"bits", "rows", "context"}, {{8, 9, 16, 32}, {256}, {1024}});
 }
 
 }  // namespace

@@ -21,6 +21,20 @@ def test_inspect_json_describes_the_checkpoint():
     assert [worker["experts"] for worker in description["placement"]] == [64, 64]
 
 
+@pytest.mark.parametrize("dtype", ["int8", "fp8", "fp8_e4m3"])
+def test_inspect_counts_quantized_kv_caches(dtype):
+    def described(*flags):
+        return json.loads(run_tandem("inspect", MODEL, "--json", *flags).stdout)
+
+    with open(MODEL / "config.json") as file:
+        config = json.load(file)
+    head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    rows = 2 * config["num_hidden_layers"] * config["num_key_value_heads"]
+    assert described("--kv-cache-dtype", "bfloat16")["kv_bytes_per_token"] == rows * 2 * head_dim
+    assert described("--kv-cache-dtype", dtype)["kv_bytes_per_token"] == rows * (head_dim + 4)  # a scale a row
+    assert run_tandem("inspect", MODEL, "--kv-cache-dtype", "int3").returncode == 2
+
+
 def test_inspect_speaks_to_people():
     done = run_tandem("inspect", MODEL)
     assert done.returncode == 0, done.stderr
