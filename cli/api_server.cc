@@ -23,6 +23,33 @@ router::GenerationDefaults DefaultsOf(const model::GenerationConfig& config) {
   return defaults;
 }
 
+router::CompletionOptions CompletionOptionsOf(const ApiFlags& flags) {
+  router::CompletionOptions options;
+  if (flags.request_timeout_seconds > 0) {
+    options.request_timeout = absl::Seconds(flags.request_timeout_seconds);
+  }
+  return options;
+}
+
+// What the flags say, or else the chat template. Where it shows no format of tool calls, answers that are made to be
+// calls take the most common one.
+router::OutputFormats FormatsOf(const ApiFlags& flags, const router::ModelPromptTemplate& prompt_template) {
+  router::OutputFormats formats = prompt_template.formats();
+  if (const auto reasoning = router::ReasoningFormatByName(flags.reasoning_parser)) {
+    formats.reasoning = *reasoning;
+  }
+  if (const auto tools = router::ToolFormatByName(flags.tool_call_parser)) {
+    formats.tools = *tools;
+  } else if (formats.tools == router::ToolFormat::kNone) {
+    formats.tools = router::ToolFormat::kHermes;
+    spdlog::info("the chat template shows no known format of tool calls: calls are sure to come only with tool_choice "
+                 "'required' or a named tool");
+  }
+  spdlog::info("tool calls: {}, reasoning: {}", std::string(router::ToolFormatName(formats.tools)),
+               std::string(router::ReasoningFormatName(formats.reasoning)));
+  return formats;
+}
+
 }  // namespace
 
 absl::Status CheckPortsFree(const ApiFlags& flags) {
@@ -53,7 +80,7 @@ absl::StatusOr<std::unique_ptr<TextService>> TextService::Start(RouterRuntime& r
   text->executor_ = std::make_unique<router::ThreadPool>("text", kTextThreads);
   text->completions_ = std::make_unique<router::CompletionService>(
       &runtime.engine(), text->codec_.get(), text->template_.get(), text->executor_.get(),
-      text->completion_metrics_.get());
+      text->completion_metrics_.get(), options.completion);
   return text;
 }
 
@@ -63,12 +90,18 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(RouterRuntime& runti
   server->model_name_ = flags.served_model_name.empty() ? opened.name : flags.served_model_name;
   ASSIGN_OR_RETURN(server->text_, TextService::Start(runtime, {.model_name = server->model_name_,
                                                               .chat_template = flags.chat_template,
-                                                              .expert_metrics = flags.expert_metrics}));
+                                                              .expert_metrics = flags.expert_metrics,
+                                                              .completion = CompletionOptionsOf(flags)}));
   router::RequestContext context;
   context.model_names = {server->model_name_};
   context.defaults = server->text_->defaults();
   context.vocab_size = runtime.engine().vocab_size();
   context.max_model_len = runtime.engine().max_model_len();
+  context.hidden_size = static_cast<int32_t>(opened.config.spec.hidden_size);
+  context.formats = FormatsOf(flags, server->text_->prompt_template());
+  context.reasoning_field = flags.reasoning_field == "both"        ? router::ReasoningField::kBoth
+                            : flags.reasoning_field == "reasoning" ? router::ReasoningField::kReasoning
+                                                                   : router::ReasoningField::kReasoningContent;
   std::vector<std::string> api_keys;
   if (!flags.api_key.empty()) {
     api_keys.push_back(flags.api_key);

@@ -23,6 +23,7 @@ struct TextOptions {
   std::string model_name;
   std::string chat_template;  // file; empty: the model's own
   bool expert_metrics = false;
+  router::CompletionOptions completion;
 };
 
 // Text in, text out, without a server: what generate and a server share. `runtime` must outlive it.

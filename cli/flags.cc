@@ -4,8 +4,19 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "base/log.h"
+#include "router/output_parser/reasoning_parser.h"
+#include "router/output_parser/tool_format.h"
 
 namespace tandem::cli {
+namespace {
+
+// "auto", and what there is.
+CLI::IsMember AutoOr(std::vector<std::string> names) {
+  names.insert(names.begin(), "auto");
+  return CLI::IsMember(std::move(names));
+}
+
+}  // namespace
 
 void AddLogFlags(CLI::App& app, LogFlags& flags) {
   app.add_option("--log-level", flags.level, "Least severe level to log")
@@ -69,7 +80,15 @@ void AddApiFlags(CLI::App& app, ApiFlags& flags) {
   add("--api-key", flags.api_key, "Key that clients must send as a Bearer token");
   add("--chat-template", flags.chat_template, "Jinja file to use instead of the model's own template")
       ->check(CLI::ExistingFile);
+  add("--tool-call-parser", flags.tool_call_parser, "Format of the model's tool calls; auto: from its chat template")
+      ->check(AutoOr(router::ToolFormatNames()));
+  add("--reasoning-parser", flags.reasoning_parser, "Format of the model's reasoning; auto: from its chat template")
+      ->check(AutoOr(router::ReasoningFormatNames()));
+  add("--reasoning-field", flags.reasoning_field, "Field of a message that has the reasoning")
+      ->check(CLI::IsMember({"reasoning_content", "reasoning", "both"}));
   app.add_flag("--expert-metrics", flags.expert_metrics, "Export tokens per layer and expert (many series)")->group("API");
+  add("--request-timeout", flags.request_timeout_seconds, "Seconds that a request may take; then 504. 0: as long as it likes")
+      ->check(CLI::Range(0, 86400));
   add("--drain-timeout", flags.drain_timeout_seconds, "Seconds that running requests get after SIGTERM")
       ->check(CLI::Range(0, 86400));
 }

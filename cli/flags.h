@@ -22,7 +22,7 @@ struct ModelFlags {
 };
 
 struct EngineFlags {
-  int64_t max_model_len = 0;   // 0: what the model was trained for
+  int64_t max_model_len = 0;  // 0: what the model was trained for
   int64_t max_batch_tokens = 512;
   int max_sequences = 64;
   int max_queue = 1024;
@@ -39,9 +39,13 @@ struct ApiFlags {
   int grpc_port = 8001;
   std::string served_model_name;  // empty: the model directory's name
   std::string api_key;
-  std::string chat_template;     // file; empty: the model's own
-  bool expert_metrics = false;   // per-expert series in /metrics
+  std::string chat_template;              // file; empty: the model's own
+  std::string tool_call_parser = "auto";  // a name, auto: what the chat template shows, or none
+  std::string reasoning_parser = "auto";
+  std::string reasoning_field = "reasoning_content";
+  bool expert_metrics = false;  // per-expert series in /metrics
   int drain_timeout_seconds = 30;
+  int request_timeout_seconds = 0;  // 0: none
 };
 
 void AddLogFlags(CLI::App& app, LogFlags& flags);

@@ -188,15 +188,18 @@ absl::StatusOr<ChatTemplate> ChatTemplate::FromSource(absl::string_view source, 
       tokens.emplace_back(std::string(name), std::move(text));
     }
   }
-  return ChatTemplate(std::move(default_template), std::move(tool_use), std::move(tokens));
+  return ChatTemplate(absl::StrCat(sources.default_source, sources.tool_use), std::move(default_template),
+                      std::move(tool_use), std::move(tokens));
 }
 
 absl::StatusOr<RenderedPrompt> ChatTemplate::Render(const Json& messages, const Json& tools,
                                                     const ChatTemplateOptions& options) const {
   RETURN_IF_ERROR(CheckArguments(messages, tools, options));
   Json conversation = messages;
-  for (Json& message : conversation) {
-    ParseToolArguments(&message);
+  if (options.parse_tool_arguments) {
+    for (Json& message : conversation) {
+      ParseToolArguments(&message);
+    }
   }
   const bool has_tools = tools.is_array() && !tools.empty();
   jinja::Context context;

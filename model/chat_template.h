@@ -30,6 +30,8 @@ struct ChatTemplateOptions {
   bool add_generation_prompt = true;
   // Ends the prompt within the last message, so that the model goes on with it.
   bool continue_final_message = false;
+  // Hands tool call arguments that are JSON text to the template as the object they describe.
+  bool parse_tool_arguments = true;
   // More variables for the template (enable_thinking, documents, …), an object or null. They win over the special
   // tokens.
   nlohmann::ordered_json template_kwargs;
@@ -53,21 +55,30 @@ class ChatTemplate {
                                                  const nlohmann::ordered_json& tokenizer_config);
 
   // `messages`: a list of objects with role, content, … as in the OpenAI API; `tools`: a list, or null for none.
-  // Strings in messages, tools and template_kwargs are marked as input, but for the usual roles. Tool call arguments
-  // given as JSON text are handed to the template as the object they describe. INVALID_ARGUMENT with the template's
-  // line and message when the template refuses the conversation.
+  // Strings in messages, tools and template_kwargs are marked as input, but for the usual roles. INVALID_ARGUMENT with
+  // the template's line and message when the template refuses the conversation.
   absl::StatusOr<RenderedPrompt> Render(const nlohmann::ordered_json& messages, const nlohmann::ordered_json& tools,
                                         const ChatTemplateOptions& options) const;
 
   // Whether the template mentions the variable, for example "tools" or "enable_thinking".
-  bool Mentions(absl::string_view variable) const { return default_.Mentions(variable); }
+  bool Mentions(absl::string_view variable) const {
+    return default_.Mentions(variable) || (tool_use_ != nullptr && tool_use_->Mentions(variable));
+  }
+
+  // The text of the template, or of both.
+  const std::string& source() const { return source_; }
 
  private:
   using SpecialTokens = std::vector<std::pair<std::string, std::string>>;
 
-  ChatTemplate(jinja::Template default_template, std::shared_ptr<const jinja::Template> tool_use, SpecialTokens tokens)
-      : default_(std::move(default_template)), tool_use_(std::move(tool_use)), special_tokens_(std::move(tokens)) {}
+  ChatTemplate(std::string source, jinja::Template default_template, std::shared_ptr<const jinja::Template> tool_use,
+               SpecialTokens tokens)
+      : source_(std::move(source)),
+        default_(std::move(default_template)),
+        tool_use_(std::move(tool_use)),
+        special_tokens_(std::move(tokens)) {}
 
+  std::string source_;
   jinja::Template default_;
   std::shared_ptr<const jinja::Template> tool_use_;  // null: the default serves
   SpecialTokens special_tokens_;                     // such as ("bos_token", "<s>")

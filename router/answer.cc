@@ -5,13 +5,19 @@
 
 namespace tandem::router {
 
-Answer::Answer(const CompletionRequest& request, std::unique_ptr<IncrementalDecoder> decoder)
+Answer::Answer(const CompletionRequest& request, bool begins_in_reasoning, std::unique_ptr<IncrementalDecoder> decoder)
     : stop_token_ids_(request.sampling.stop_token_ids),
       min_tokens_(request.sampling.min_tokens),
       include_stop_(request.include_stop_in_output),
       prompt_only_(request.prompt_only),
       decoder_(std::move(decoder)),
-      stop_(request.stop, request.include_stop_in_output) {}
+      stop_(request.stop, request.include_stop_in_output) {
+  if (request.output != nullptr) {
+    OutputParserOptions options = *request.output;
+    options.begins_in_reasoning = begins_in_reasoning;
+    parser_.emplace(std::move(options));
+  }
+}
 
 void Answer::Process(const TokenEvent& event, CompletionDelta& delta) {
   if (event.token.has_value()) {
@@ -25,11 +31,15 @@ void Answer::Process(const TokenEvent& event, CompletionDelta& delta) {
     delta.stop_reason = *stop_.match();
   } else if (event.finish_reason != FinishReason::kNone) {
     AppendText(decoder_->Flush(), delta);
-    delta.text += stop_.match() == nullptr ? stop_.Flush() : "";
+    Emit(stop_.match() == nullptr ? stop_.Flush() : "", delta);
     delta.finish_reason = prompt_only_ && event.token.has_value() ? FinishReason::kLength : event.finish_reason;
     delta.error = event.error;
   }
   over_ = delta.finish_reason != FinishReason::kNone;
+  if (parser_.has_value()) {
+    if (over_) parser_->Finish(delta.events);
+    delta.has_tool_calls = parser_->has_tool_calls();
+  }
 }
 
 void Answer::ProcessToken(const TokenEvent& event, CompletionDelta& delta) {
@@ -43,14 +53,24 @@ void Answer::ProcessToken(const TokenEvent& event, CompletionDelta& delta) {
   if (ends_here && IsStopToken(token)) {
     delta.stop_reason = token;
   }
+  const bool was_reasoning = parser_.has_value() && parser_->in_reasoning();
   if (!ends_here || include_stop_) {
     AppendText(decoder_->Push(token), delta);
   }
+  reasoning_tokens_ += was_reasoning && parser_->in_reasoning();  // the tags do not count
 }
 
 // Stop strings count only once the minimum length is reached.
 void Answer::AppendText(const std::string& text, CompletionDelta& delta) {
-  delta.text += tokens_ < min_tokens_ ? text : stop_.Push(text);
+  Emit(tokens_ < min_tokens_ ? text : stop_.Push(text), delta);
+}
+
+void Answer::Emit(const std::string& text, CompletionDelta& delta) {
+  if (parser_.has_value()) {
+    parser_->Push(text, delta.events);
+  } else {
+    delta.text += text;
+  }
 }
 
 bool Answer::IsStopToken(int32_t token) const {

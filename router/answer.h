@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,19 +15,21 @@ namespace tandem::router {
 // Not thread-safe.
 class Answer {
  public:
-  Answer(const CompletionRequest& request, std::unique_ptr<IncrementalDecoder> decoder);
+  Answer(const CompletionRequest& request, bool begins_in_reasoning, std::unique_ptr<IncrementalDecoder> decoder);
 
-  // Adds what `event` brings to `delta`, whose finish_reason is set when the answer is over: by the engine, or by a stop
-  // string. After that no more events may come.
+  // Adds what `event` brings to `delta`, whose finish_reason is set when the answer is over: by the engine, or by a
+  // stop string. After that no more events may come.
   void Process(const TokenEvent& event, CompletionDelta& delta);
 
   bool over() const { return over_; }
   int32_t tokens() const { return tokens_; }
+  int32_t reasoning_tokens() const { return reasoning_tokens_; }
   absl::Time last_token() const { return last_token_; }  // when it came; InfinitePast before the first
 
  private:
   void ProcessToken(const TokenEvent& event, CompletionDelta& delta);
   void AppendText(const std::string& text, CompletionDelta& delta);
+  void Emit(const std::string& text, CompletionDelta& delta);
   bool IsStopToken(int32_t token) const;
 
   const std::vector<int32_t> stop_token_ids_;
@@ -35,7 +38,9 @@ class Answer {
   const bool prompt_only_;
   std::unique_ptr<IncrementalDecoder> decoder_;
   StopMatcher stop_;
+  std::optional<OutputParser> parser_;
   int32_t tokens_ = 0;
+  int32_t reasoning_tokens_ = 0;
   absl::Time last_token_ = absl::InfinitePast();
   bool over_ = false;
 };

@@ -131,8 +131,7 @@ TEST(BlockManager, EveryReaderSeesItsOwnTokens) {
     if (what < 2) {
       Reader reader;
       reader.tokens = Tokens(static_cast<int>(1 + random() % 3) * 3, static_cast<int>(random() % 2));
-      reader.written =
-          manager.Match(reader.tokens, static_cast<int64_t>(reader.tokens.size()) - 1, "", reader.table);
+      reader.written = manager.Match(reader.tokens, static_cast<int64_t>(reader.tokens.size()) - 1, "", reader.table);
       readers.push_back(std::move(reader));
     } else if (what == 2 && !readers.empty()) {
       const Reader& parent = readers[random() % readers.size()];

@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "router/api_error.h"
@@ -66,26 +67,88 @@ absl::Status NormaliseContent(Json& message, const std::string& where) {
   return absl::OkStatus();
 }
 
-absl::Status NormaliseToolCalls(const Json& message, const std::string& where) {
+// One entry of tool_calls; fills in what templates count on.
+bool NormaliseToolCall(Json& call) {
+  if (!call.is_object() || !call.contains("function") || !call["function"].is_object()) {
+    return false;
+  }
+  if (!call.contains("type")) {
+    call["type"] = "function";
+  }
+  Json& function = call["function"];  // good until `call` gets another member
+  if (!function.contains("name") || !function["name"].is_string()) {
+    return false;
+  }
+  if (!function.contains("arguments") || function["arguments"].is_null()) {
+    function["arguments"] = "{}";
+  }
+  return (function["arguments"].is_string() || function["arguments"].is_object()) && call["type"] == "function" &&
+         (!call.contains("id") || call["id"].is_string());
+}
+
+// Templates ask whether the field is there: none, null and an empty list are the same.
+absl::Status NormaliseToolCalls(Json& message, const std::string& where) {
   const auto calls = message.find("tool_calls");
-  if (calls == message.end() || calls->is_null()) {
+  if (calls == message.end()) {
     return absl::OkStatus();
   }
-  const std::string field = where + ".tool_calls";
-  bool valid = calls->is_array();
-  for (size_t i = 0; valid && i < calls->size(); ++i) {
-    const Json& call = (*calls)[i];
-    valid = call.is_object() && call.contains("function") && call["function"].is_object() &&
-            call["function"].contains("name") && call["function"]["name"].is_string();
+  if (calls->is_null() || (calls->is_array() && calls->empty())) {
+    message.erase(calls);
+    return absl::OkStatus();
   }
-  if (!valid) {
-    return InvalidField(
-        field, absl::StrCat("'", field, "' must be an array of objects with 'function': {'name', 'arguments'}"));
+  if (!calls->is_array() || !std::all_of(calls->begin(), calls->end(), NormaliseToolCall)) {
+    const std::string field = where + ".tool_calls";
+    return InvalidField(field, absl::StrCat("'", field,
+                                            "' must be an array of objects with 'id', 'type': 'function' and "
+                                            "'function': {'name', 'arguments'}"));
   }
   return absl::OkStatus();
 }
 
+// 9 letters and digits: `id` itself if it is that, else made of its hash, the same in every process.
+Json ShortId(const Json& id) {
+  constexpr absl::string_view kAlphabet = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+  if (!id.is_string()) {
+    return id;
+  }
+  const std::string& text = id.get_ref<const std::string&>();
+  const auto is_plain = [](char c) { return absl::ascii_isalnum(static_cast<unsigned char>(c)); };
+  if (text.size() == 9 && std::all_of(text.begin(), text.end(), is_plain)) {
+    return id;
+  }
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  for (char c : text) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  std::string shortened;
+  for (int i = 0; i < 9; ++i, hash /= kAlphabet.size()) {
+    shortened.push_back(kAlphabet[hash % kAlphabet.size()]);
+  }
+  return shortened;
+}
+
+absl::Status CheckToolCallId(const Json& message, const std::string& where) {
+  const auto id = message.find("tool_call_id");
+  if (id == message.end() || id->is_null() || id->is_string()) {
+    return absl::OkStatus();
+  }
+  const std::string field = where + ".tool_call_id";
+  return InvalidField(field, absl::StrCat("'", field, "' must be a string"));
+}
+
 }  // namespace
+
+void ShortenToolCallIds(Json& messages) {
+  for (Json& message : messages) {
+    if (message.contains("tool_call_id")) {
+      message["tool_call_id"] = ShortId(message["tool_call_id"]);
+    }
+    if (!message.contains("tool_calls")) continue;
+    for (Json& call : message["tool_calls"]) {
+      call["id"] = ShortId(call.value("id", Json("")));
+    }
+  }
+}
 
 absl::StatusOr<Json> NormaliseMessages(const Json* messages) {
   if (messages == nullptr || !messages->is_array() || messages->empty()) {
@@ -101,6 +164,7 @@ absl::StatusOr<Json> NormaliseMessages(const Json* messages) {
     RETURN_IF_ERROR(CheckRole(message, where));
     RETURN_IF_ERROR(NormaliseContent(message, where));
     RETURN_IF_ERROR(NormaliseToolCalls(message, where));
+    RETURN_IF_ERROR(CheckToolCallId(message, where));
     if (message.contains("reasoning") && !message.contains("reasoning_content")) {
       message["reasoning_content"] = message["reasoning"];
       message.erase("reasoning");

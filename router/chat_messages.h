@@ -6,8 +6,13 @@
 
 namespace tandem::router {
 
-// Returns the messages with content parts joined to plain text and `reasoning` renamed to `reasoning_content`.
+// Returns the messages with content parts joined to plain text, `reasoning` renamed to `reasoning_content`, and tool
+// calls complete (type, arguments) or left out.
 // Errors: INVALID_ARGUMENT naming the message and field.
 absl::StatusOr<Json> NormaliseMessages(const Json* messages);
+
+// Replaces ids of tool calls by ones of 9 letters and digits, unless they are that already: some templates take no
+// others. Equal ids stay equal.
+void ShortenToolCallIds(Json& messages);
 
 }  // namespace tandem::router

@@ -77,13 +77,22 @@ CompletionService::CompletionService(TokenEngine* engine, const TextCodec* codec
       options_(options) {}
 
 absl::StatusOr<std::vector<int32_t>> CompletionService::Tokenize(const Prompt& prompt) const {
+  ASSIGN_OR_RETURN(EncodedPrompt encoded, Encode(prompt, ReasoningFormat::kNone));
+  return std::move(encoded.tokens);
+}
+
+absl::StatusOr<CompletionService::EncodedPrompt> CompletionService::Encode(const Prompt& prompt,
+                                                                           ReasoningFormat reasoning) const {
+  EncodedPrompt encoded;
   if (const auto* tokens = std::get_if<TokenPrompt>(&prompt)) {
     RETURN_IF_ERROR(CheckTokens(*tokens, engine_->vocab_size()));
-    return *tokens;
+    encoded.tokens = *tokens;
+    return encoded;
   }
   if (const auto* text = std::get_if<TextPrompt>(&prompt)) {
     const PromptSpan span = {text->text, /*parse_special=*/true};
-    return codec_->Encode({&span, 1}, text->add_special_tokens);
+    ASSIGN_OR_RETURN(encoded.tokens, codec_->Encode({&span, 1}, text->add_special_tokens));
+    return encoded;
   }
   const ChatPrompt& chat = std::get<ChatPrompt>(prompt);
   auto spans = template_->Render(chat.messages, chat.tools, chat.options);
@@ -93,7 +102,9 @@ absl::StatusOr<std::vector<int32_t>> CompletionService::Tokenize(const Prompt& p
         has_template ? Annotate(spans.status(), "the chat template refused the messages") : spans.status(),
         "template_error", "messages");
   }
-  return codec_->Encode(*spans, chat.add_special_tokens);
+  ASSIGN_OR_RETURN(encoded.tokens, codec_->Encode(*spans, chat.add_special_tokens));
+  encoded.opens_reasoning = !spans->empty() && OpensReasoning(reasoning, spans->back().text);
+  return encoded;
 }
 
 absl::StatusOr<std::shared_ptr<Completion>> CompletionService::Start(CompletionRequest request, CompletionSink sink) {
@@ -105,21 +116,22 @@ absl::StatusOr<std::shared_ptr<Completion>> CompletionService::Start(CompletionR
 }
 
 absl::StatusOr<std::shared_ptr<Completion>> CompletionService::Submit(CompletionRequest request, CompletionSink sink) {
-  if (draining_) {
-    return Health();
-  }
-  ASSIGN_OR_RETURN(std::vector<int32_t> tokens, Tokenize(request.prompt));
+  RETURN_IF_ERROR(Accepting());
+  ASSIGN_OR_RETURN(
+      EncodedPrompt encoded,
+      Encode(request.prompt, request.output == nullptr ? ReasoningFormat::kNone : request.output->formats.reasoning));
+  std::vector<int32_t>& tokens = encoded.tokens;
   Truncate(request, engine_->max_model_len(), tokens);
   RETURN_IF_ERROR(CheckLength(request.prompt, tokens.size(), engine_->max_model_len()));
   SamplingParams& sampling = request.sampling;
   const int64_t room = engine_->max_model_len() - static_cast<int64_t>(tokens.size());
-  sampling.max_tokens = static_cast<int32_t>(request.prompt_only         ? 1
+  sampling.max_tokens = static_cast<int32_t>(request.prompt_only       ? 1
                                              : sampling.max_tokens > 0 ? std::min<int64_t>(sampling.max_tokens, room)
                                                                        : room);
   sampling.min_tokens = std::min(sampling.min_tokens, sampling.max_tokens);
 
-  auto completion =
-      std::make_shared<RunningCompletion>(request, tokens, *codec_, std::move(sink), engine_, executor_, metrics_);
+  auto completion = std::make_shared<RunningCompletion>(request, tokens, encoded.opens_reasoning, *codec_,
+                                                        std::move(sink), engine_, executor_, metrics_);
   metrics_->Queued();
   auto id = engine_->Submit(ToGeneration(std::move(request), std::move(tokens), Deadline()),
                             [completion](const TokenEvent& event) { completion->OnEvent(event); });
@@ -131,10 +143,15 @@ absl::StatusOr<std::shared_ptr<Completion>> CompletionService::Submit(Completion
   return completion;
 }
 
-absl::Status CompletionService::Health() const {
+absl::Status CompletionService::Accepting() const {
   if (draining_) {
     return WithApiCode(absl::UnavailableError("this server is shutting down; try another"), "draining");
   }
+  return absl::OkStatus();
+}
+
+absl::Status CompletionService::Health() const {
+  RETURN_IF_ERROR(Accepting());
   return engine_->Health();
 }
 

@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "router/completion_metrics.h"
 #include "router/executor.h"
+#include "router/output_parser/output_parser.h"
 #include "router/text_codec.h"
 #include "router/token_engine.h"
 
@@ -47,6 +48,9 @@ struct CompletionRequest {
   std::vector<std::string> stop;
   bool include_stop_in_output = false;  // the matched stop string or stop token stays in the text
   bool skip_special_tokens = true;
+  // How the answers of a chat are taken apart; null: all text is content. Reasoning that begins in the prompt is
+  // noticed.
+  std::shared_ptr<const OutputParserOptions> output;
   bool prompt_only = false;  // no token is generated: the answer is what becomes known of the prompt
 
   int32_t priority = 0;  // these four: see GenerationRequest
@@ -59,6 +63,7 @@ struct Usage {
   int32_t prompt_tokens = 0;
   int32_t completion_tokens = 0;
   int32_t cached_tokens = 0;
+  int32_t reasoning_tokens = 0;  // of completion_tokens
 };
 
 // What made a completion stop, when it was not the model's end of sequence.
@@ -66,15 +71,17 @@ using StopReason = std::variant<std::monostate, std::string, int32_t>;
 
 // News of one answer.
 struct CompletionDelta {
-  int32_t choice = 0;                                // which of the n answers
-  std::string text;                                  // may be empty while text is held back, or at the end
-  std::vector<int32_t> token_ids;                    // generated since the last delta
+  int32_t choice = 0;              // which of the n answers
+  std::string text;                // may be empty while text is held back, or at the end
+  OutputEvents events;             // the text of an answer that is taken apart, instead of `text`
+  std::vector<int32_t> token_ids;  // generated since the last delta
   std::vector<std::shared_ptr<const PositionLogprobs>> logprobs;  // of token_ids, one each, if asked for
   std::shared_ptr<const FirstEventInfo> first;                    // with the first delta of an answer
-  FinishReason finish_reason = FinishReason::kNone;  // set on the answer's last delta, and only there
+  FinishReason finish_reason = FinishReason::kNone;               // set on the answer's last delta, and only there
   StopReason stop_reason;
-  absl::Status error;  // for kError
-  Usage usage;         // of this answer, so far
+  bool has_tool_calls = false;  // so far; with kStop they are what finished the answer
+  absl::Status error;           // for kError
+  Usage usage;                  // of this answer, so far
 };
 
 // Called on the executor, never twice at the same time for one completion.
@@ -115,6 +122,8 @@ class CompletionService {
 
   // OK when requests can be served; else UNAVAILABLE with the reason.
   absl::Status Health() const;
+  // UNAVAILABLE once draining has begun.
+  absl::Status Accepting() const;
 
   const TextCodec& codec() const { return *codec_; }
   TokenEngine& engine() const { return *engine_; }
@@ -122,6 +131,12 @@ class CompletionService {
   CompletionMetrics& metrics() const { return *metrics_; }
 
  private:
+  struct EncodedPrompt {
+    std::vector<int32_t> tokens;
+    bool opens_reasoning = false;
+  };
+
+  absl::StatusOr<EncodedPrompt> Encode(const Prompt& prompt, ReasoningFormat reasoning) const;
   absl::StatusOr<std::shared_ptr<Completion>> Submit(CompletionRequest request, CompletionSink sink);
 
   TokenEngine* const engine_;

@@ -114,18 +114,19 @@ void CompletionMetrics::Finished(const Summary& summary) {
   }
 }
 
-void CompletionMetrics::Embedded(const absl::Status& error, int32_t prompt_tokens, int32_t cached_tokens,
-                                 absl::Duration total) {
+void CompletionMetrics::Embedded(FinishReason reason, const absl::Status& error, int32_t prompt_tokens,
+                                 int32_t cached_tokens, absl::Duration total) {
   waiting_.Decrement();
-  finished_.at(error.ok() ? FinishReason::kStop : FinishReason::kError)->Increment();
+  finished_.at(reason)->Increment();
   if (!error.ok()) {
     ErrorsTotal(registry_, ToApiError(error).code).Increment();
-    return;
   }
-  prompt_cached_.Increment(cached_tokens);
-  prompt_computed_.Increment(prompt_tokens - cached_tokens);
-  request_prompt_tokens_.Observe(prompt_tokens);
-  end_to_end_.Observe(absl::ToDoubleSeconds(total));
+  if (reason == FinishReason::kStop) {
+    prompt_cached_.Increment(cached_tokens);
+    prompt_computed_.Increment(prompt_tokens - cached_tokens);
+    request_prompt_tokens_.Observe(prompt_tokens);
+    end_to_end_.Observe(absl::ToDoubleSeconds(total));
+  }
 }
 
 }  // namespace tandem::router

@@ -44,8 +44,9 @@ class CompletionMetrics {
   };
   void Finished(const Summary& summary);
 
-  // One embedded text; `error` when it failed.
-  void Embedded(const absl::Status& error, int32_t prompt_tokens, int32_t cached_tokens, absl::Duration total);
+  // One text that was to be embedded has ended. kStop: it has an embedding.
+  void Embedded(FinishReason reason, const absl::Status& error, int32_t prompt_tokens, int32_t cached_tokens,
+                absl::Duration total);
 
  private:
   metrics::Registry& registry_;

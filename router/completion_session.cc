@@ -91,9 +91,12 @@ void CompletionSession::Handle(size_t prompt, CompletionDelta& delta) {
   }
   if (!stream_.stream) {
     Collect(delta, choice);
-  } else if (Json chunk = json_.DeltaChunk(delta, static_cast<int>(index), choice); !chunk.is_null()) {
-    WriteEvent(std::move(chunk), &delta.usage);
+  } else {
+    for (Json& chunk : json_.DeltaChunks(delta, static_cast<int>(index), choice)) {
+      WriteEvent(std::move(chunk), &delta.usage);
+    }
   }
+  choice.has_tool_calls = delta.has_tool_calls;
   if (delta.finish_reason != FinishReason::kNone) {
     choice.finish_reason = delta.finish_reason;
     choice.stop_reason = std::move(delta.stop_reason);
@@ -103,6 +106,9 @@ void CompletionSession::Handle(size_t prompt, CompletionDelta& delta) {
 
 void CompletionSession::Collect(CompletionDelta& delta, Choice& choice) {
   choice.text += delta.text;
+  for (const OutputEvent& event : delta.events.list()) {
+    choice.message.Add(event);
+  }
   choice.token_ids.insert(choice.token_ids.end(), delta.token_ids.begin(), delta.token_ids.end());
   std::move(delta.logprobs.begin(), delta.logprobs.end(), std::back_inserter(choice.logprobs));
 }
@@ -177,6 +183,7 @@ Usage CompletionSession::TotalUsage() const {
   Usage total;
   for (size_t i = 0; i < usage_.size(); ++i) {
     total.completion_tokens += usage_[i].completion_tokens;
+    total.reasoning_tokens += usage_[i].reasoning_tokens;
     if (i % answers_ == 0) {
       total.prompt_tokens += usage_[i].prompt_tokens;
       total.cached_tokens += usage_[i].cached_tokens;

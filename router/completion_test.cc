@@ -249,6 +249,68 @@ TEST_F(CompletionTest, FullQueueIsRefused) {
   EXPECT_THAT(registry_.Serialize(), HasSubstr("tandem_requests_waiting 0"));
 }
 
+TEST_F(CompletionTest, RequestsHaveADeadline) {
+  ASSERT_TRUE(Start(Text("x")).ok());
+  EXPECT_EQ(engine_.AwaitSubmitted(1).deadline, absl::InfiniteFuture());
+  CompletionService hurried(&engine_, &codec_, &template_, &executor_, &metrics_,
+                            {.request_timeout = absl::Seconds(5)});
+  const absl::Time before = absl::Now();
+  ASSERT_TRUE(hurried.Start(Text("y"), [](CompletionDelta) {}).ok());
+  const absl::Time deadline = engine_.AwaitSubmitted(2).deadline;
+  EXPECT_GE(deadline, before + absl::Seconds(5));
+  EXPECT_LE(deadline, absl::Now() + absl::Seconds(5));
+}
+
+TEST_F(CompletionTest, EveryAnswerHasItsOwnTextAndStop) {
+  CompletionRequest request = Text("x");
+  request.sampling.n = 2;
+  request.stop = {"ab"};
+  ASSERT_TRUE(Start(request).ok());
+  engine_.Emit(1, "a", 0);
+  engine_.Emit(1, "b", 1);
+  engine_.Emit(1, "a", 1);
+  engine_.Emit(1, "b", 0);
+  executor_.RunAll();
+  ASSERT_THAT(deltas_, SizeIs(2)) << "one for each answer with news";
+  EXPECT_EQ(deltas_[0].finish_reason, FinishReason::kStop);
+  EXPECT_EQ(deltas_[0].text, "");
+  EXPECT_EQ(deltas_[1].choice, 1);
+  EXPECT_EQ(deltas_[1].text, "b") << "the a is held back";
+  EXPECT_EQ(deltas_[1].usage.completion_tokens, 2);
+  EXPECT_TRUE(engine_.IsCancelled(1, 0));
+  EXPECT_FALSE(engine_.IsCancelled(1, 1));
+  engine_.Finish(1, FinishReason::kLength, 'c', absl::OkStatus(), 1);
+  executor_.RunAll();
+  EXPECT_EQ(deltas_.back().text, "ac");
+  const std::string text = registry_.Serialize();
+  EXPECT_THAT(text, HasSubstr("tandem_requests_running 0"));
+  EXPECT_THAT(text, HasSubstr("tandem_generation_tokens_total 5"));
+  EXPECT_THAT(text, HasSubstr("tandem_prompt_tokens_total{source=\"computed\"} 1"));
+}
+
+TEST_F(CompletionTest, LatenciesComeFromTheEnginesClock) {
+  ASSERT_TRUE(Start(Text("x")).ok());
+  auto first = std::make_shared<FirstEventInfo>();
+  first->queue_time = absl::Seconds(2);
+  first->cached_tokens = 1;
+  TokenEvent event;
+  event.token = 'a';
+  event.time = absl::Now() + absl::Seconds(5);
+  event.first = std::move(first);
+  engine_.Send(1, event);
+  event.first = nullptr;
+  event.time += absl::Seconds(4);
+  event.finish_reason = FinishReason::kLength;
+  engine_.Send(1, event);
+  executor_.RunAll();
+  EXPECT_EQ(deltas_.back().usage.cached_tokens, 1);
+  const std::string text = registry_.Serialize();
+  EXPECT_THAT(text, HasSubstr("tandem_request_queue_seconds_sum 2"));
+  EXPECT_THAT(text, HasSubstr("tandem_inter_token_latency_seconds_sum 4"));
+  EXPECT_THAT(text, HasSubstr("tandem_request_decode_seconds_sum 4"));
+  EXPECT_THAT(text, HasSubstr("tandem_prompt_tokens_total{source=\"cached\"} 1"));
+}
+
 TEST_F(CompletionTest, GaugesFollowARequest) {
   ASSERT_TRUE(Start(Text("x")).ok());
   EXPECT_THAT(registry_.Serialize(), HasSubstr("tandem_requests_waiting 1"));

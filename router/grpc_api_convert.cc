@@ -4,6 +4,7 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "router/api_error.h"
 
@@ -36,17 +37,58 @@ Json MessageJson(const chat::v1::ChatMessage& message) {
   if (message.has_name()) json["name"] = message.name();
   if (message.has_reasoning_content()) json["reasoning_content"] = message.reasoning_content();
   if (message.has_tool_call_id()) json["tool_call_id"] = message.tool_call_id();
+  for (const chat::v1::ToolCall& call : message.tool_calls()) {
+    json["tool_calls"].push_back({{"id", call.id()},
+                                  {"type", "function"},
+                                  {"function", {{"name", call.name()}, {"arguments", call.arguments()}}}});
+  }
   return json;
 }
 
-absl::StatusOr<Json> StructJson(const google::protobuf::Struct& value) {
+absl::StatusOr<Json> StructJson(const google::protobuf::Struct& value, absl::string_view field) {
   std::string text;
   const auto status = google::protobuf::util::MessageToJsonString(value, &text);
   Json json = status.ok() ? Json::parse(text, nullptr, /*allow_exceptions=*/false) : Json(Json::value_t::discarded);
   if (json.is_discarded()) {
-    return InvalidField("chat_template_kwargs", "'chat_template_kwargs' has values that JSON cannot hold");
+    return InvalidField(field, absl::StrCat("'", field, "' has values that JSON cannot hold"));
   }
   return json;
+}
+
+absl::StatusOr<Json> ToolJson(const chat::v1::Tool& tool) {
+  Json function = {{"name", tool.name()}};
+  if (tool.has_description()) function["description"] = tool.description();
+  if (tool.has_parameters()) {
+    ASSIGN_OR_RETURN(function["parameters"], StructJson(tool.parameters(), "tools"));
+  }
+  if (tool.has_strict()) function["strict"] = tool.strict();
+  return Json({{"type", "function"}, {"function", std::move(function)}});
+}
+
+Json ToolChoiceJson(const chat::v1::ToolChoice& choice) {
+  if (choice.has_name()) {
+    return {{"type", "function"}, {"function", {{"name", choice.name()}}}};
+  }
+  switch (choice.mode()) {
+    case chat::v1::TOOL_CHOICE_MODE_NONE:
+      return "none";
+    case chat::v1::TOOL_CHOICE_MODE_REQUIRED:
+      return "required";
+    default:
+      return "auto";
+  }
+}
+
+template <class Request>
+absl::Status AddTools(const Request& request, Json& json) {
+  for (const chat::v1::Tool& tool : request.tools()) {
+    ASSIGN_OR_RETURN(Json tool_json, ToolJson(tool));
+    json["tools"].push_back(std::move(tool_json));
+  }
+  if (request.has_tool_choice()) json["tool_choice"] = ToolChoiceJson(request.tool_choice());
+  if (request.has_parallel_tool_calls()) json["parallel_tool_calls"] = request.parallel_tool_calls();
+  if (request.has_include_reasoning()) json["include_reasoning"] = request.include_reasoning();
+  return absl::OkStatus();
 }
 
 template <class Request>
@@ -58,11 +100,12 @@ absl::StatusOr<ApiRequest> ParseChat(const Request& request, const RequestContex
     json["messages"].push_back(MessageJson(message));
   }
   if (request.has_chat_template_kwargs()) {
-    ASSIGN_OR_RETURN(json["chat_template_kwargs"], StructJson(request.chat_template_kwargs()));
+    ASSIGN_OR_RETURN(json["chat_template_kwargs"], StructJson(request.chat_template_kwargs(), "chat_template_kwargs"));
   }
   if (request.has_add_generation_prompt()) json["add_generation_prompt"] = request.add_generation_prompt();
   if (request.has_continue_final_message()) json["continue_final_message"] = request.continue_final_message();
   if (request.has_reasoning_effort()) json["reasoning_effort"] = request.reasoning_effort();
+  RETURN_IF_ERROR(AddTools(request, json));
   return ParseChatRequest(json, context);
 }
 
@@ -93,10 +136,52 @@ absl::StatusOr<ApiRequest> ToApiRequest(const chat::v1::CompleteStreamRequest& r
   return ParseComplete(request, context);
 }
 
-chat::v1::FinishReason ToProto(FinishReason reason) {
+void AppendAnswer(const CompletionDelta& delta, chat::v1::ChatResponse& out) {
+  chat::v1::ChatMessage& message = *out.mutable_message();
+  message.mutable_content();  // there, even if empty
+  for (const OutputEvent& event : delta.events.list()) {
+    switch (event.kind) {
+      case OutputEvent::Kind::kContent:
+        message.mutable_content()->append(event.text);
+        break;
+      case OutputEvent::Kind::kReasoning:
+        message.mutable_reasoning_content()->append(event.text);
+        break;
+      case OutputEvent::Kind::kToolCall:
+        message.add_tool_calls()->set_id(event.id);
+        message.mutable_tool_calls()->rbegin()->set_name(event.name);
+        break;
+      case OutputEvent::Kind::kArguments:
+        message.mutable_tool_calls()->rbegin()->mutable_arguments()->append(event.text);
+        break;
+    }
+  }
+}
+
+void AppendAnswer(const CompletionDelta& delta, chat::v1::ChatStreamResponse& out) {
+  for (const OutputEvent& event : delta.events.list()) {
+    switch (event.kind) {
+      case OutputEvent::Kind::kContent:
+        out.mutable_text()->append(event.text);
+        break;
+      case OutputEvent::Kind::kReasoning:
+        out.mutable_reasoning_text()->append(event.text);
+        break;
+      default:
+        chat::v1::ToolCallDelta& call = *out.add_tool_calls();
+        call.set_index(event.tool_index);
+        call.set_id(event.id);
+        call.set_name(event.name);
+        call.set_arguments(event.text);
+        break;
+    }
+  }
+}
+
+chat::v1::FinishReason ToProto(FinishReason reason, bool has_tool_calls) {
   switch (reason) {
     case FinishReason::kStop:
-      return chat::v1::FINISH_REASON_STOP;
+      return has_tool_calls ? chat::v1::FINISH_REASON_TOOL_CALLS : chat::v1::FINISH_REASON_STOP;
     case FinishReason::kLength:
       return chat::v1::FINISH_REASON_LENGTH;
     default:
@@ -108,6 +193,7 @@ void FillUsage(const Usage& usage, chat::v1::Usage& out) {
   out.set_prompt_tokens(usage.prompt_tokens);
   out.set_completion_tokens(usage.completion_tokens);
   out.set_cached_tokens(usage.cached_tokens);
+  out.set_reasoning_tokens(usage.reasoning_tokens);
 }
 
 }  // namespace tandem::router

@@ -17,24 +17,25 @@ absl::StatusOr<ApiRequest> ToApiRequest(const chat::v1::ChatStreamRequest& reque
 absl::StatusOr<ApiRequest> ToApiRequest(const chat::v1::CompleteRequest& request, const RequestContext& context);
 absl::StatusOr<ApiRequest> ToApiRequest(const chat::v1::CompleteStreamRequest& request, const RequestContext& context);
 
-inline void AppendText(const std::string& text, chat::v1::ChatResponse& out) {
-  out.mutable_message()->mutable_content()->append(text);
+// The text of a delta.
+void AppendAnswer(const CompletionDelta& delta, chat::v1::ChatResponse& out);
+void AppendAnswer(const CompletionDelta& delta, chat::v1::ChatStreamResponse& out);
+inline void AppendAnswer(const CompletionDelta& delta, chat::v1::CompleteResponse& out) {
+  out.mutable_text()->append(delta.text);
 }
-inline void AppendText(const std::string& text, chat::v1::ChatStreamResponse& out) { out.mutable_text()->append(text); }
-inline void AppendText(const std::string& text, chat::v1::CompleteResponse& out) { out.mutable_text()->append(text); }
-inline void AppendText(const std::string& text, chat::v1::CompleteStreamResponse& out) {
-  out.mutable_text()->append(text);
+inline void AppendAnswer(const CompletionDelta& delta, chat::v1::CompleteStreamResponse& out) {
+  out.mutable_text()->append(delta.text);
 }
 
-chat::v1::FinishReason ToProto(FinishReason reason);
+chat::v1::FinishReason ToProto(FinishReason reason, bool has_tool_calls);
 void FillUsage(const Usage& usage, chat::v1::Usage& out);
 
 // Adds a delta to any of the four responses.
 template <class Response>
 void AppendDelta(const CompletionDelta& delta, Response& out) {
-  AppendText(delta.text, out);
+  AppendAnswer(delta, out);
   out.mutable_token_ids()->Add(delta.token_ids.begin(), delta.token_ids.end());
-  out.set_finish_reason(ToProto(delta.finish_reason));
+  out.set_finish_reason(ToProto(delta.finish_reason, delta.has_tool_calls));
   if (const auto* text = std::get_if<std::string>(&delta.stop_reason)) out.mutable_stop_reason()->set_stop(*text);
   if (const auto* token = std::get_if<int32_t>(&delta.stop_reason))
     out.mutable_stop_reason()->set_stop_token_id(*token);

@@ -11,6 +11,7 @@
 #include "router/api_error.h"
 #include "router/api_keys.h"
 #include "router/completion_session.h"
+#include "router/embedding_session.h"
 #include "router/field_reader.h"
 #include "router/http_response.h"
 #include "router/response_json.h"
@@ -86,6 +87,7 @@ void HttpApi::Register(http::Router& router) {
 
   router.Add("POST", "/v1/chat/completions", OnExecutor(&HttpApi::ChatCompletions));
   router.Add("POST", "/v1/completions", OnExecutor(&HttpApi::Completions));
+  router.Add("POST", "/v1/embeddings", OnExecutor(&HttpApi::Embeddings));
   router.Add("POST", "/tokenize", OnExecutor(&HttpApi::Tokenize));
   router.Add("POST", "/detokenize", OnExecutor(&HttpApi::Detokenize));
   add("GET", "/v1/models", [this](const Request&) { return Models(); });
@@ -169,6 +171,20 @@ void HttpApi::RunCompletion(const Request& request, const Writer& writer, Respon
   ResponseJson response(kind, request.id, parsed->model, parsed->response, &service_->codec());
   std::make_shared<CompletionSession>(std::move(response), parsed->stream, options_.ping_interval, writer)
       ->Start(*service_, std::move(parsed->completions));
+}
+
+void HttpApi::Embeddings(const Request& request, const Writer& writer) {
+  auto parsed = [&]() -> absl::StatusOr<ApiEmbeddingRequest> {
+    ASSIGN_OR_RETURN(const Json json, ParseJsonObject(request.body));
+    return ParseEmbeddingRequest(json, options_.context);
+  }();
+  if (!parsed.ok()) {
+    writer->Send(ErrorResponse(parsed.status()));
+    return;
+  }
+  WarnOfIgnored(request.id, parsed->ignored);
+  parsed->embedding.request_id = request.id;
+  RunEmbeddings(*service_, *std::move(parsed), writer);
 }
 
 void HttpApi::Tokenize(const Request& request, const Writer& writer) { writer->Send(TokenizeResponse(request.body)); }

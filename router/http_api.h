@@ -2,7 +2,7 @@
 // CompletionService.
 //
 // GET  /health /ping /v1/health /health/live /health/ready /version /metrics /v1/models /v1/models/{id}
-// POST /v1/chat/completions /v1/completions /tokenize /detokenize
+// POST /v1/chat/completions /v1/completions /v1/embeddings /tokenize /detokenize
 #pragma once
 
 #include <memory>
@@ -49,6 +49,7 @@ class HttpApi {
   void ChatCompletions(const http::Request& request, const Writer& writer);
   void Completions(const http::Request& request, const Writer& writer);
   void RunCompletion(const http::Request& request, const Writer& writer, ResponseKind kind);
+  void Embeddings(const http::Request& request, const Writer& writer);
   void Tokenize(const http::Request& request, const Writer& writer);
   void Detokenize(const http::Request& request, const Writer& writer);
   http::Response TokenizeResponse(const std::string& body) const;

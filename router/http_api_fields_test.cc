@@ -60,10 +60,85 @@ TEST_F(HttpApiFieldsTest, WrongFieldsAreNamed) {
   EXPECT_EQ(ChatError(R"("model":"other")"), "404 model_not_found model");
 }
 
+TEST_F(HttpApiFieldsTest, FieldsThatChooseTokensReachTheEngine) {
+  RawClient client(server_->port());
+  client.Send(Post("/v1/chat/completions",
+                   R"({"messages":[{"role":"user","content":"a"}],"presence_penalty":-2,"frequency_penalty":0.5,
+    "repetition_penalty":1.5,"logit_bias":{"5":-100,"257":2.5},"allowed_token_ids":[5,257],"n":3,"best_of":3,
+    "logprobs":true,"top_logprobs":20,"prompt_logprobs":1,"priority":-7,"safety_identifier":"id","user":"me",
+    "cache_salt":"salt"})"));
+  const GenerationRequest request = engine_.AwaitSubmitted(1);
+  EXPECT_FLOAT_EQ(request.sampling.presence_penalty, -2);
+  EXPECT_FLOAT_EQ(request.sampling.frequency_penalty, 0.5f);
+  EXPECT_FLOAT_EQ(request.sampling.repetition_penalty, 1.5f);
+  EXPECT_THAT(request.sampling.logit_bias, ElementsAre(testing::Pair(5, -100), testing::Pair(257, 2.5f)));
+  EXPECT_THAT(request.sampling.allowed_token_ids, ElementsAre(5, 257));
+  EXPECT_EQ(request.sampling.n, 3);
+  EXPECT_EQ(request.sampling.logprobs, 20);
+  EXPECT_EQ(request.sampling.prompt_logprobs, 1);
+  EXPECT_EQ(request.priority, -7);
+  EXPECT_EQ(request.user, "me");
+  EXPECT_EQ(request.cache_salt, "salt");
+}
+
+TEST_F(HttpApiFieldsTest, TheSafetyIdentifierStandsInForTheUser) {
+  RawClient client(server_->port());
+  client.Send(Post("/v1/completions", R"({"prompt":"a","safety_identifier":"id"})"));
+  EXPECT_EQ(engine_.AwaitSubmitted(1).user, "id");
+}
+
+TEST_F(HttpApiFieldsTest, PromptsAreTruncatedFromTheFront) {
+  RawClient client(server_->port());
+  client.Send(Post("/v1/completions", R"({"prompt":"abcdef","truncate_prompt_tokens":2})"));
+  EXPECT_EQ(codec_.Decode(engine_.AwaitSubmitted(1).prompt, false), "ef");
+  RawClient other(server_->port());
+  other.Send(Post("/v1/completions", absl::StrCat(R"({"prompt":")", std::string(2000, 'x'),
+                                                  R"(","truncate_prompt_tokens":-1,"max_tokens":100})")));
+  EXPECT_EQ(engine_.AwaitSubmitted(2).prompt.size(), 900u) << "room for the answer is left";
+}
+
+TEST_F(HttpApiFieldsTest, WrongChoiceFieldsAreNamed) {
+  EXPECT_EQ(ChatError(R"("n":129)"), "400 invalid_value n");
+  EXPECT_EQ(ChatError(R"("n":2,"best_of":"x")"), "400 invalid_value best_of");
+  EXPECT_EQ(ChatError(R"("presence_penalty":2.1)"), "400 invalid_value presence_penalty");
+  EXPECT_EQ(ChatError(R"("frequency_penalty":"x")"), "400 invalid_value frequency_penalty");
+  EXPECT_EQ(ChatError(R"("repetition_penalty":0)"), "400 invalid_value repetition_penalty");
+  EXPECT_EQ(ChatError(R"("logit_bias":[])"), "400 invalid_value logit_bias");
+  EXPECT_EQ(ChatError(R"("logit_bias":{"258":1})"), "400 invalid_value logit_bias");
+  EXPECT_EQ(ChatError(R"("logit_bias":{"x":1})"), "400 invalid_value logit_bias");
+  EXPECT_EQ(ChatError(R"("logit_bias":{"5":101})"), "400 invalid_value logit_bias.5");
+  EXPECT_EQ(ChatError(R"("logit_bias":{"5":null})"), "400 invalid_value logit_bias.5");
+  EXPECT_EQ(ChatError(R"("allowed_token_ids":[])"), "400 invalid_value allowed_token_ids");
+  EXPECT_EQ(ChatError(R"("allowed_token_ids":[258])"), "400 invalid_value allowed_token_ids");
+  EXPECT_EQ(ChatError(R"("logprobs":3)"), "400 invalid_value logprobs");
+  EXPECT_EQ(ChatError(R"("top_logprobs":2)"), "400 invalid_value top_logprobs");
+  EXPECT_EQ(ChatError(R"("logprobs":true,"top_logprobs":21)"), "400 invalid_value top_logprobs");
+  EXPECT_EQ(ChatError(R"("prompt_logprobs":21)"), "400 invalid_value prompt_logprobs");
+  EXPECT_EQ(ChatError(R"("prompt_logprobs":0,"stream":true)"), "400 invalid_value prompt_logprobs");
+  EXPECT_EQ(ChatError(R"("priority":1.5)"), "400 invalid_value priority");
+  EXPECT_EQ(ChatError(R"("user":7)"), "400 invalid_value user");
+  EXPECT_EQ(ChatError(R"("cache_salt":"")"), "400 invalid_value cache_salt");
+  EXPECT_EQ(ChatError(absl::StrCat(R"("cache_salt":")", std::string(129, 'x'), "\"")), "400 invalid_value cache_salt");
+  EXPECT_EQ(ChatError(R"("truncate_prompt_tokens":0)"), "400 invalid_value truncate_prompt_tokens");
+  EXPECT_EQ(ChatError(R"("return_token_ids":1)"), "400 invalid_value return_token_ids");
+}
+
+TEST_F(HttpApiFieldsTest, WrongTextFieldsAreNamed) {
+  const auto error = [this](absl::string_view fields) {
+    return ErrorOf("/v1/completions", absl::StrCat(R"({"prompt":"x",)", fields, "}"));
+  };
+  EXPECT_EQ(error(R"("logprobs":6)"), "400 invalid_value logprobs");
+  EXPECT_EQ(error(R"("logprobs":true)"), "400 invalid_value logprobs");
+  EXPECT_EQ(error(R"("echo":true,"stream":true)"), "400 invalid_value echo");
+  EXPECT_EQ(error(R"("max_tokens":0)"), "400 invalid_value max_tokens");
+  EXPECT_EQ(error(R"("suffix":"x")"), "501 unsupported_parameter suffix");
+  EXPECT_EQ(ErrorOf("/v1/completions", R"({"prompt":["a","a","a","a","a","a","a","a","a"],"n":128})"),
+            "400 invalid_value n");
+}
+
 TEST_F(HttpApiFieldsTest, UnsupportedFieldsAreRefusedByName) {
   for (const char* field :
-       {R"("n":2)", R"("logprobs":true)", R"("echo":true)", R"("presence_penalty":0.5)", R"("logit_bias":{"1":2})",
-        R"("tools":[])", R"("response_format":{"type":"json_object"})", R"("best_of":2)"}) {
+       {R"("echo":true)", R"("response_format":{"type":"json_object"})", R"("best_of":2)", R"("bad_words":["x"])"}) {
     const std::string name(field + 1, strchr(field + 1, '"'));
     EXPECT_EQ(ChatError(field), absl::StrCat("501 unsupported_parameter ", name));
   }

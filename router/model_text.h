@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "model/chat_template.h"
 #include "model/tokenizer/tokenizer.h"
+#include "router/output_parser/output_parser.h"
 #include "router/text_codec.h"
 
 namespace tandem::router {
@@ -21,7 +22,8 @@ class ModelTextCodec : public TextCodec {
   absl::StatusOr<std::vector<int32_t>> Encode(absl::Span<const PromptSpan> spans,
                                               bool add_special_tokens) const override;
   std::string Decode(absl::Span<const int32_t> tokens, bool skip_special_tokens) const override;
-  std::unique_ptr<IncrementalDecoder> NewDecoder(bool skip_special_tokens) const override;
+  std::unique_ptr<IncrementalDecoder> NewDecoder(bool skip_special_tokens,
+                                                 absl::Span<const std::string> visible) const override;
   std::string TokenBytes(int32_t token) const override { return tokenizer_->TokenBytes(token); }
   bool IsSpecial(int32_t token) const override { return tokenizer_->IsSpecial(token); }
 
@@ -40,11 +42,18 @@ class ModelPromptTemplate : public PromptTemplate {
                                                                    const std::string& template_file);
 
   bool available() const { return template_.ok(); }
+  // How the model writes reasoning and tool calls, as far as its template shows; kNone without a template.
+  OutputFormats formats() const;
+  // Whether the template shows the tools of a request to the model.
+  bool knows_tools() const { return template_.ok() && template_->Mentions("tools"); }
 
   absl::StatusOr<std::vector<PromptSpan>> Render(const Json& messages, const Json& tools,
                                                  const PromptOptions& options) const override;
 
  private:
+  absl::StatusOr<model::RenderedPrompt> RenderAnyForm(const Json& messages, const Json& tools,
+                                                      model::ChatTemplateOptions options) const;
+
   absl::StatusOr<model::ChatTemplate> template_ = absl::FailedPreconditionError("no template was loaded");
 };
 

@@ -8,7 +8,9 @@
 #include "router/api_error.h"
 #include "router/chat_messages.h"
 #include "router/field_reader.h"
+#include "router/prompt_fields.h"
 #include "router/sampling_fields.h"
+#include "router/tool_request.h"
 
 namespace tandem::router {
 namespace {
@@ -25,27 +27,15 @@ struct Unsupported {
 };
 
 constexpr Unsupported kUnsupported[] = {
-    {"suffix", "[\"\"]"},
-    {"bad_words", "[[]]"},
-    {"tools", "[]"},
-    {"functions", "[]"},
-    {"tool_choice", "[\"none\",\"auto\"]"},
-    {"function_call", "[\"none\",\"auto\"]"},
-    {"response_format", "[{\"type\":\"text\"}]"},
-    {"structured_outputs", "[]"},
-    {"guided_json", "[]"},
-    {"guided_regex", "[]"},
-    {"guided_choice", "[]"},
-    {"guided_grammar", "[]"},
-    {"thinking_token_budget", "[]"},
-    {"use_beam_search", "[false]"},
-    {"prompt_embeds", "[]"},
+    {"suffix", "[\"\"]"},           {"bad_words", "[[]]"},    {"response_format", "[{\"type\":\"text\"}]"},
+    {"structured_outputs", "[]"},   {"guided_json", "[]"},    {"guided_regex", "[]"},
+    {"guided_choice", "[]"},        {"guided_grammar", "[]"}, {"thinking_token_budget", "[]"},
+    {"use_beam_search", "[false]"}, {"prompt_embeds", "[]"},
 };
 
 // Known to clients, without meaning here.
-constexpr const char* kIgnored[] = {"metadata",   "store",      "service_tier", "prompt_cache_key",
-                                    "verbosity",  "modalities", "session_id",   "parallel_tool_calls",
-                                    "request_id"};
+constexpr const char* kIgnored[] = {"metadata",  "store",      "service_tier", "prompt_cache_key",
+                                    "verbosity", "modalities", "session_id",   "request_id"};
 
 absl::Status UnsupportedField(absl::string_view name) {
   return WithApiCode(
@@ -72,14 +62,6 @@ absl::Status CheckUnsupported(FieldReader& fields) {
     fields.Find(name);
   }
   return absl::OkStatus();
-}
-
-// Whose request it is, and how it is served among others.
-absl::Status ReadService(FieldReader& fields, CompletionRequest& out) {
-  RETURN_IF_ERROR(fields.Int("priority", {}, out.priority));
-  RETURN_IF_ERROR(fields.String("safety_identifier", {0, 512}, out.user));
-  RETURN_IF_ERROR(fields.String("user", {0, 512}, out.user));
-  return fields.String("cache_salt", {1, 128}, out.cache_salt);
 }
 
 absl::Status ReadStream(FieldReader& fields, StreamOptions& out) {
@@ -109,15 +91,8 @@ absl::Status ReadCommon(FieldReader& fields, const RequestContext& context, ApiR
   RETURN_IF_ERROR(fields.Strings("stop", kStopLimits, shared.stop));
   RETURN_IF_ERROR(fields.Bool("include_stop_str_in_output", shared.include_stop_in_output));
   RETURN_IF_ERROR(fields.Bool("skip_special_tokens", shared.skip_special_tokens));
-  if (fields.Find("truncate_prompt_tokens") != nullptr) {
-    int32_t keep = 0;
-    RETURN_IF_ERROR(fields.Int("truncate_prompt_tokens", {-1, context.max_model_len}, keep));
-    if (keep == 0) {
-      return fields.Invalid("truncate_prompt_tokens", "at least 1, or -1 for as many as fit");
-    }
-    shared.truncate_prompt_tokens = keep;
-  }
-  RETURN_IF_ERROR(ReadService(fields, shared));
+  RETURN_IF_ERROR(ReadTruncation(fields, context.max_model_len, shared.truncate_prompt_tokens));
+  RETURN_IF_ERROR(ReadService(fields, shared.priority, shared.user, shared.cache_salt));
   RETURN_IF_ERROR(fields.Bool("return_token_ids", request.response.token_ids));
   RETURN_IF_ERROR(fields.Bool("return_tokens_as_token_ids", request.response.tokens_as_ids));
   return ReadStream(fields, request.stream);
@@ -145,8 +120,7 @@ absl::Status ReadEcho(FieldReader& fields, ApiRequest& request, CompletionReques
     return fields.Invalid("max_tokens", "at least 1 without 'echo'");
   }
   if (echo && shared.sampling.logprobs.has_value()) {
-    shared.sampling.prompt_logprobs =
-        std::max(*shared.sampling.logprobs, shared.sampling.prompt_logprobs.value_or(0));
+    shared.sampling.prompt_logprobs = std::max(*shared.sampling.logprobs, shared.sampling.prompt_logprobs.value_or(0));
   }
   return absl::OkStatus();
 }
@@ -191,32 +165,32 @@ absl::StatusOr<ChatPrompt> ReadChatPrompt(FieldReader& fields) {
   return prompt;
 }
 
-// A string, an array of token ids, or an array of either.
-absl::StatusOr<std::vector<Prompt>> ReadTextPrompts(FieldReader& fields, const RequestContext& context) {
-  const Json* value = fields.Find("prompt");
-  if (value == nullptr) {
-    return fields.Invalid("prompt", "given: a string, an array of token ids, or an array of these");
-  }
-  bool add_special_tokens = true;
-  RETURN_IF_ERROR(fields.Bool("add_special_tokens", add_special_tokens));
-  const bool is_list = value->is_array() && !value->empty() && !value->front().is_number();
-  const Json list = is_list ? *value : Json::array({*value});
-  if (list.size() > kMaxPrompts) {
-    return InvalidField("prompt",
-                        absl::StrCat("'prompt' must have at most ", kMaxPrompts, " entries, not ", list.size()));
-  }
-  std::vector<Prompt> prompts;
-  for (const Json& item : list) {
-    if (item.is_string()) {
-      prompts.push_back(TextPrompt{item.get<std::string>(), add_special_tokens});
-      continue;
+// Tools, and what becomes of the text of the answers.
+absl::Status ReadOutput(FieldReader& fields, const RequestContext& context, ChatPrompt& prompt,
+                        CompletionRequest& out) {
+  ASSIGN_OR_RETURN(ToolRequest request, ReadTools(fields));
+  auto output = std::make_shared<OutputParserOptions>();
+  RETURN_IF_ERROR(fields.Bool("include_reasoning", output->include_reasoning));
+  output->formats.reasoning = context.formats.reasoning;
+  if (request.choice != ToolChoice::kNone) {
+    if (context.formats.tools == ToolFormat::kNone) {
+      return WithApiCode(absl::UnimplementedError("'tools' need a parser for this model's tool calls: start the server "
+                                                  "with --tool-call-parser"),
+                         "unsupported_parameter", "tools");
     }
-    const Json holder = {{"prompt", item}};
-    TokenPrompt tokens;
-    RETURN_IF_ERROR(FieldReader(holder).TokenIds("prompt", kUnlimited, context.vocab_size, tokens));
-    prompts.push_back(std::move(tokens));
+    if (request.choice != ToolChoice::kAuto) {
+      return UnsupportedField("tool_choice");
+    }
+    output->formats.tools = context.formats.tools;
+    output->schemas = ToolSchemas(request.tools);
+    output->parallel_tool_calls = request.parallel;
+    prompt.tools = std::move(request.tools);
   }
-  return prompts;
+  if (context.formats.tools != ToolFormat::kNone && SyntaxOf(context.formats.tools).short_ids) {
+    ShortenToolCallIds(prompt.messages);
+  }
+  out.output = std::move(output);
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -248,7 +222,10 @@ absl::StatusOr<ApiRequest> ParseChatRequest(const Json& json, const RequestConte
     return UnsupportedField("echo");
   }
   RETURN_IF_ERROR(FinishResponse(completion.sampling, request));
-  ASSIGN_OR_RETURN(completion.prompt, ReadChatPrompt(fields));
+  request.response.reasoning_field = context.reasoning_field;
+  ASSIGN_OR_RETURN(ChatPrompt prompt, ReadChatPrompt(fields));
+  RETURN_IF_ERROR(ReadOutput(fields, context, prompt, completion));
+  completion.prompt = std::move(prompt);
   request.completions.push_back(std::move(completion));
   request.ignored = fields.Unknown();
   return request;
@@ -264,7 +241,7 @@ absl::StatusOr<ApiRequest> ParseTextRequest(const Json& json, const RequestConte
   RETURN_IF_ERROR(ReadTextLogprobs(fields, shared.sampling));
   RETURN_IF_ERROR(FinishResponse(shared.sampling, request));
   RETURN_IF_ERROR(ReadEcho(fields, request, shared));
-  ASSIGN_OR_RETURN(std::vector<Prompt> prompts, ReadTextPrompts(fields, context));
+  ASSIGN_OR_RETURN(std::vector<Prompt> prompts, ReadPrompts(fields, "prompt", kMaxPrompts, context.vocab_size));
   if (prompts.size() * shared.sampling.n > kMaxChoices) {
     return InvalidField("n", absl::StrCat("'n' times the number of prompts must be at most ", kMaxChoices));
   }

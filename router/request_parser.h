@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "router/assistant_message.h"
 #include "router/completion.h"
 
 namespace tandem::router {
@@ -26,6 +27,8 @@ struct RequestContext {
   int32_t vocab_size = 0;
   int32_t max_model_len = 0;
   int32_t hidden_size = 0;  // length of an embedding
+  OutputFormats formats;    // of the model's answers
+  ReasoningField reasoning_field = ReasoningField::kReasoningContent;
 };
 
 struct StreamOptions {
@@ -40,6 +43,7 @@ struct ResponseOptions {
   std::optional<int32_t> prompt_logprobs;  // the same for the prompt
   bool echo = false;                       // the prompt stands before each answer
   bool token_ids = false;                  // of prompt and answers
+  ReasoningField reasoning_field = ReasoningField::kReasoningContent;
   bool tokens_as_ids = false;              // log probabilities name tokens "token_id:17"
 };
 

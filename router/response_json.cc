@@ -22,15 +22,15 @@ Json UsageJson(const Usage& usage) {
           {"completion_tokens", usage.completion_tokens},
           {"total_tokens", usage.prompt_tokens + usage.completion_tokens},
           {"prompt_tokens_details", {{"cached_tokens", usage.cached_tokens}}},
-          {"completion_tokens_details", {{"reasoning_tokens", 0}}},
+          {"completion_tokens_details", {{"reasoning_tokens", usage.reasoning_tokens}}},
           {"prompt_cache_hit_tokens", usage.cached_tokens},
           {"prompt_cache_miss_tokens", usage.prompt_tokens - usage.cached_tokens}};
 }
 
-Json FinishReasonJson(FinishReason reason) {
+Json FinishReasonJson(FinishReason reason, bool has_tool_calls) {
   switch (reason) {
     case FinishReason::kStop:
-      return "stop";
+      return has_tool_calls ? "tool_calls" : "stop";
     case FinishReason::kLength:
       return "length";
     default:
@@ -56,7 +56,7 @@ Json ResponseJson::Envelope(bool chunk) const {
 }
 
 Json ResponseJson::ChatChoice(const Choice& choice) const {
-  return {{"message", {{"role", "assistant"}, {"content", choice.text}, {"refusal", nullptr}}},
+  return {{"message", MessageJson(choice.message, options_.reasoning_field)},
           {"logprobs", options_.logprobs ? logprobs_.Chat(choice.logprobs, *options_.logprobs) : Json()}};
 }
 
@@ -96,7 +96,7 @@ Json ResponseJson::Whole(const std::vector<Choice>& choices, const std::vector<P
     const Choice& choice = choices[i];
     Json json = {{"index", i}};
     json.update(kind_ == ResponseKind::kChat ? ChatChoice(choice) : TextChoice(choice, prompts[i / answers]));
-    json["finish_reason"] = FinishReasonJson(choice.finish_reason);
+    json["finish_reason"] = FinishReasonJson(choice.finish_reason, choice.has_tool_calls);
     json["stop_reason"] = StopReasonJson(choice.stop_reason);
     if (options_.token_ids) json["token_ids"] = choice.token_ids;
     list.push_back(std::move(json));
@@ -134,26 +134,46 @@ Json ResponseJson::FirstChunk(int index, const PromptInfo& prompt) const {
   return json;
 }
 
-Json ResponseJson::DeltaChunk(const CompletionDelta& delta, int index, Choice& choice) const {
+std::vector<Json> ResponseJson::DeltaChunks(const CompletionDelta& delta, int index, Choice& choice) const {
   const bool token_ids = options_.token_ids && !delta.token_ids.empty();
-  if (delta.text.empty() && delta.logprobs.empty() && !token_ids) {
+  std::vector<Json> news;
+  if (kind_ == ResponseKind::kChat) {
+    news = ChatDeltas(delta);
+  } else if (!delta.text.empty()) {
+    news.push_back({{"text", delta.text}});
+  }
+  if (news.empty() && (token_ids || !delta.logprobs.empty())) {
+    news.push_back(kind_ == ResponseKind::kChat ? Json({{"delta", {{"content", ""}}}}) : Json({{"text", ""}}));
+  }
+  // Tokens are not cut where their text is: those of a delta go with its first chunk.
+  std::vector<Json> chunks;
+  for (Json& part : news) {
+    const bool is_first = chunks.empty();
+    Json json = {{"index", index}};
+    json.update(part);
+    json["logprobs"] = is_first ? DeltaLogprobs(delta, choice) : Json();
+    json["finish_reason"] = nullptr;
+    if (is_first && token_ids) json["token_ids"] = delta.token_ids;
+    chunks.push_back(Chunk(std::move(json)));
+  }
+  return chunks;
+}
+
+std::vector<Json> ResponseJson::ChatDeltas(const CompletionDelta& delta) const {
+  std::vector<Json> deltas;
+  for (const OutputEvent& event : delta.events.list()) {
+    deltas.push_back({{"delta", DeltaJson(event, options_.reasoning_field)}});
+  }
+  return deltas;
+}
+
+Json ResponseJson::DeltaLogprobs(const CompletionDelta& delta, Choice& choice) const {
+  if (delta.logprobs.empty()) {
     return nullptr;
   }
-  Json json = {{"index", index}};
-  Json logprobs;
-  if (kind_ == ResponseKind::kChat) {
-    json["delta"] = {{"content", delta.text}};
-    if (!delta.logprobs.empty()) logprobs = logprobs_.Chat(delta.logprobs, *options_.logprobs);
-  } else {
-    json["text"] = delta.text;
-    if (!delta.logprobs.empty()) {
-      logprobs = logprobs_.Text(delta.logprobs, *options_.logprobs, /*first_token=*/0, choice.text_offset);
-    }
-  }
-  json["logprobs"] = std::move(logprobs);
-  json["finish_reason"] = nullptr;
-  if (token_ids) json["token_ids"] = delta.token_ids;
-  return Chunk(std::move(json));
+  return kind_ == ResponseKind::kChat
+             ? logprobs_.Chat(delta.logprobs, *options_.logprobs)
+             : logprobs_.Text(delta.logprobs, *options_.logprobs, /*first_token=*/0, choice.text_offset);
 }
 
 Json ResponseJson::FinishChunk(int index, const Choice& choice) const {
@@ -164,7 +184,7 @@ Json ResponseJson::FinishChunk(int index, const Choice& choice) const {
     json["text"] = "";
   }
   json["logprobs"] = nullptr;
-  json["finish_reason"] = FinishReasonJson(choice.finish_reason);
+  json["finish_reason"] = FinishReasonJson(choice.finish_reason, choice.has_tool_calls);
   json["stop_reason"] = StopReasonJson(choice.stop_reason);
   return Chunk(std::move(json));
 }

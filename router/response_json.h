@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "router/assistant_message.h"
 #include "router/completion.h"
 #include "router/logprobs_json.h"
 #include "router/request_parser.h"
@@ -22,17 +23,19 @@ struct PromptInfo {
 
 // One finished or growing choice.
 struct Choice {
-  std::string text;
+  std::string text;          // of a text completion
+  AssistantMessage message;  // of a chat; not for streams
   std::vector<int32_t> token_ids;
   LogprobList logprobs;
   int64_t text_offset = 0;  // characters that were streamed with log probabilities
   FinishReason finish_reason = FinishReason::kNone;
+  bool has_tool_calls = false;
   StopReason stop_reason;
 };
 
 Json UsageJson(const Usage& usage);
-// "stop", "length"; null while running.
-Json FinishReasonJson(FinishReason reason);
+// "stop", "length", "tool_calls"; null while running.
+Json FinishReasonJson(FinishReason reason, bool has_tool_calls);
 
 // What all chunks of one response have in common, and the chunks. Const methods only; thread-safe. `codec` must outlive
 // it.
@@ -50,14 +53,16 @@ class ResponseJson {
   // Chunks. The first one of a chat choice names the role; text completions have none (null) unless it tells the
   // prompt's tokens.
   Json FirstChunk(int index, const PromptInfo& prompt) const;
-  // Null when the delta has nothing to tell.
-  Json DeltaChunk(const CompletionDelta& delta, int index, Choice& choice) const;
+  // None when the delta has nothing to tell; in a chat one for each kind of news.
+  std::vector<Json> DeltaChunks(const CompletionDelta& delta, int index, Choice& choice) const;
   Json FinishChunk(int index, const Choice& choice) const;
   Json UsageChunk(const Usage& usage) const;
 
  private:
   Json Envelope(bool chunk) const;
   Json Chunk(Json choice) const;
+  std::vector<Json> ChatDeltas(const CompletionDelta& delta) const;
+  Json DeltaLogprobs(const CompletionDelta& delta, Choice& choice) const;
   Json ChatChoice(const Choice& choice) const;
   Json TextChoice(const Choice& choice, const PromptInfo& prompt) const;
   Json TextLogprobs(const Choice& choice, const PromptInfo& prompt) const;

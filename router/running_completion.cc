@@ -6,8 +6,8 @@
 namespace tandem::router {
 
 RunningCompletion::RunningCompletion(const CompletionRequest& request, std::vector<int32_t> prompt_tokens,
-                                     const TextCodec& codec, CompletionSink sink, TokenEngine* engine,
-                                     Executor* executor, CompletionMetrics* metrics)
+                                     bool begins_in_reasoning, const TextCodec& codec, CompletionSink sink,
+                                     TokenEngine* engine, Executor* executor, CompletionMetrics* metrics)
     : prompt_tokens_(std::move(prompt_tokens)),
       engine_(engine),
       executor_(executor),
@@ -15,9 +15,13 @@ RunningCompletion::RunningCompletion(const CompletionRequest& request, std::vect
       submitted_(absl::Now()),
       sink_(std::move(sink)),
       running_(request.sampling.n) {
+  std::vector<std::string> visible;
+  if (request.output != nullptr) {
+    visible = MarkersOf(request.output->formats);
+  }
   answers_.reserve(running_);
   for (size_t i = 0; i < running_; ++i) {
-    answers_.emplace_back(request, codec.NewDecoder(request.skip_special_tokens));
+    answers_.emplace_back(request, begins_in_reasoning, codec.NewDecoder(request.skip_special_tokens, visible));
   }
 }
 
@@ -124,7 +128,8 @@ void RunningCompletion::Process(const TokenEvent& event, CompletionDelta& delta)
   }
   delta.usage = {.prompt_tokens = static_cast<int32_t>(prompt_tokens_.size()),
                  .completion_tokens = answer.tokens(),
-                 .cached_tokens = cached_tokens_};
+                 .cached_tokens = cached_tokens_,
+                 .reasoning_tokens = answer.reasoning_tokens()};
   if (!answer.over()) {
     return;
   }

@@ -17,8 +17,9 @@ namespace tandem::router {
 class RunningCompletion final : public Completion, public std::enable_shared_from_this<RunningCompletion> {
  public:
   // `codec` must outlive the constructor only.
-  RunningCompletion(const CompletionRequest& request, std::vector<int32_t> prompt_tokens, const TextCodec& codec,
-                    CompletionSink sink, TokenEngine* engine, Executor* executor, CompletionMetrics* metrics);
+  RunningCompletion(const CompletionRequest& request, std::vector<int32_t> prompt_tokens, bool begins_in_reasoning,
+                    const TextCodec& codec, CompletionSink sink, TokenEngine* engine, Executor* executor,
+                    CompletionMetrics* metrics);
 
   // Engine thread.
   void OnEvent(const TokenEvent& event);

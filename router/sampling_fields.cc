@@ -143,4 +143,24 @@ absl::Status ReadPromptLogprobs(FieldReader& fields, SamplingParams& out) {
   return absl::OkStatus();
 }
 
+absl::Status ReadTruncation(FieldReader& fields, int32_t max_model_len, std::optional<int32_t>& keep) {
+  int32_t tokens = 0;
+  RETURN_IF_ERROR(fields.Int("truncate_prompt_tokens", {-1, max_model_len}, tokens));
+  if (fields.Find("truncate_prompt_tokens") == nullptr) {
+    return absl::OkStatus();
+  }
+  if (tokens == 0) {
+    return fields.Invalid("truncate_prompt_tokens", "at least 1, or -1 for as many as fit");
+  }
+  keep = tokens;
+  return absl::OkStatus();
+}
+
+absl::Status ReadService(FieldReader& fields, int32_t& priority, std::string& user, std::string& cache_salt) {
+  RETURN_IF_ERROR(fields.Int("priority", {}, priority));
+  RETURN_IF_ERROR(fields.String("safety_identifier", {0, 512}, user));
+  RETURN_IF_ERROR(fields.String("user", {0, 512}, user));
+  return fields.String("cache_salt", {1, 128}, cache_salt);
+}
+
 }  // namespace tandem::router

@@ -1,7 +1,10 @@
-// The fields that say how tokens are chosen, as all generating endpoints share them.
+// Fields that several endpoints share: how tokens are chosen, and how a request is served among others.
 //
 // Errors of all functions: INVALID_ARGUMENT naming the field, UNIMPLEMENTED for best_of above n.
 #pragma once
+
+#include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "router/field_reader.h"
@@ -21,5 +24,11 @@ absl::Status ReadChatLogprobs(FieldReader& fields, SamplingParams& out);
 absl::Status ReadTextLogprobs(FieldReader& fields, SamplingParams& out);
 // vLLM's `prompt_logprobs`, for both.
 absl::Status ReadPromptLogprobs(FieldReader& fields, SamplingParams& out);
+
+// How many of a prompt's last tokens are used; -1: as many as fit.
+absl::Status ReadTruncation(FieldReader& fields, int32_t max_model_len, std::optional<int32_t>& keep);
+
+// Whose request it is (`safety_identifier` stands in for `user`), and how it is served among others.
+absl::Status ReadService(FieldReader& fields, int32_t& priority, std::string& user, std::string& cache_salt);
 
 }  // namespace tandem::router

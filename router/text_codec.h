@@ -40,7 +40,9 @@ class TextCodec {
   virtual absl::StatusOr<std::vector<int32_t>> Encode(absl::Span<const PromptSpan> spans,
                                                       bool add_special_tokens) const = 0;
   virtual std::string Decode(absl::Span<const int32_t> tokens, bool skip_special_tokens) const = 0;
-  virtual std::unique_ptr<IncrementalDecoder> NewDecoder(bool skip_special_tokens) const = 0;
+  // Tokens named in `visible` are not skipped; names that are no single token do not matter.
+  virtual std::unique_ptr<IncrementalDecoder> NewDecoder(bool skip_special_tokens,
+                                                         absl::Span<const std::string> visible) const = 0;
   // What one token adds in the middle of a text: maybe a part of a character; empty for ids that name no token.
   virtual std::string TokenBytes(int32_t token) const = 0;
   // Whether decoders leave it out unless asked for.

@@ -83,6 +83,14 @@ TEST(DecodingTest, StepsHoldBackUnfinishedCharacters) {
   EXPECT_EQ(decoder.Push('b'), "b");  // starts over
 }
 
+TEST(DecodingTest, VisibleSpecialTokensAreNotSkipped) {
+  const auto tokenizer = LoadSpec(SmallSpec(kLlamaDecoder));
+  IncrementalDecoder skipping(*tokenizer);
+  EXPECT_EQ(skipping.Push(7) + skipping.Push(1) + skipping.Flush(), "a");
+  IncrementalDecoder seeing(*tokenizer, /*skip_special_tokens=*/true, {7});
+  EXPECT_EQ(seeing.Push(7) + seeing.Push(1) + seeing.Flush(), "<s>a");
+}
+
 TEST(DecodingTest, StepsEqualDecodeForEveryDecoder) {
   const char* decoders[] = {
       "null",

@@ -253,9 +253,11 @@ std::optional<int32_t> Tokenizer::TokenToId(absl::string_view token) const {
   return added ? added : parts_->model->TokenToId(token);
 }
 
-IncrementalDecoder::IncrementalDecoder(const Tokenizer& tokenizer, bool skip_special_tokens)
+IncrementalDecoder::IncrementalDecoder(const Tokenizer& tokenizer, bool skip_special_tokens,
+                                       std::vector<int32_t> visible)
     : tokenizer_(&tokenizer),
       skip_special_tokens_(skip_special_tokens),
+      visible_(std::move(visible)),
       stream_(std::make_unique<DecodeStream>(tokenizer.NewDecodeStream())) {}
 
 IncrementalDecoder::~IncrementalDecoder() = default;
@@ -264,7 +266,8 @@ IncrementalDecoder& IncrementalDecoder::operator=(IncrementalDecoder&&) noexcept
 
 std::string IncrementalDecoder::Push(int32_t id) {
   std::string text;
-  if (const auto token = tokenizer_->DecodedToken(id, skip_special_tokens_)) stream_->Push(*token, &text);
+  const bool skip = skip_special_tokens_ && std::find(visible_.begin(), visible_.end(), id) == visible_.end();
+  if (const auto token = tokenizer_->DecodedToken(id, skip)) stream_->Push(*token, &text);
   return text;
 }
 

@@ -93,8 +93,9 @@ class Tokenizer {
 // Not thread-safe; one per sequence.
 class IncrementalDecoder {
  public:
-  // `tokenizer` must outlive the decoder.
-  explicit IncrementalDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = true);
+  // `tokenizer` must outlive the decoder. The tokens `visible` are never skipped.
+  explicit IncrementalDecoder(const Tokenizer& tokenizer, bool skip_special_tokens = true,
+                              std::vector<int32_t> visible = {});
   ~IncrementalDecoder();
   IncrementalDecoder(IncrementalDecoder&&) noexcept;
   IncrementalDecoder& operator=(IncrementalDecoder&&) noexcept;
@@ -109,6 +110,7 @@ class IncrementalDecoder {
  private:
   const Tokenizer* tokenizer_;
   bool skip_special_tokens_;
+  std::vector<int32_t> visible_;
   std::unique_ptr<tokenizer::DecodeStream> stream_;
 };
 

@@ -1,5 +1,6 @@
 #include "router/testing/byte_codec.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/strings/match.h"
@@ -15,11 +16,16 @@ size_t SequenceLength(unsigned char lead) { return lead >= 0xf0 ? 4 : lead >= 0x
 
 class ByteDecoder final : public IncrementalDecoder {
  public:
-  explicit ByteDecoder(bool skip_special) : skip_special_(skip_special) {}
+  ByteDecoder(bool skip_special, absl::Span<const std::string> visible) {
+    for (size_t i = 0; i < std::size(kSpecial); ++i) {
+      skip_[i] = skip_special && std::find(visible.begin(), visible.end(), kSpecial[i]) == visible.end();
+    }
+  }
 
   std::string Push(int32_t token) override {
     if (token >= ByteCodec::kBegin) {
-      return Flush() + (skip_special_ ? "" : std::string(kSpecial[token - ByteCodec::kBegin]));
+      const size_t special = static_cast<size_t>(token - ByteCodec::kBegin);
+      return Flush() + (skip_[special] ? "" : std::string(kSpecial[special]));
     }
     pending_.push_back(static_cast<char>(token));
     const bool complete = pending_.size() >= SequenceLength(static_cast<unsigned char>(pending_[0]));
@@ -29,7 +35,7 @@ class ByteDecoder final : public IncrementalDecoder {
   std::string Flush() override { return std::exchange(pending_, "").empty() ? "" : "\xef\xbf\xbd"; }
 
  private:
-  const bool skip_special_;
+  bool skip_[std::size(kSpecial)];
   std::string pending_;
 };
 
@@ -60,7 +66,7 @@ absl::StatusOr<std::vector<int32_t>> ByteCodec::Encode(absl::Span<const PromptSp
 }
 
 std::string ByteCodec::Decode(absl::Span<const int32_t> tokens, bool skip_special_tokens) const {
-  ByteDecoder decoder(skip_special_tokens);
+  ByteDecoder decoder(skip_special_tokens, {});
   std::string text;
   for (int32_t token : tokens) {
     text += decoder.Push(token);
@@ -68,17 +74,21 @@ std::string ByteCodec::Decode(absl::Span<const int32_t> tokens, bool skip_specia
   return text + decoder.Flush();
 }
 
-std::unique_ptr<IncrementalDecoder> ByteCodec::NewDecoder(bool skip_special_tokens) const {
-  return std::make_unique<ByteDecoder>(skip_special_tokens);
+std::unique_ptr<IncrementalDecoder> ByteCodec::NewDecoder(bool skip_special_tokens,
+                                                          absl::Span<const std::string> visible) const {
+  return std::make_unique<ByteDecoder>(skip_special_tokens, visible);
 }
 
 std::string ByteCodec::TokenBytes(int32_t token) const {
   return IsSpecial(token) ? std::string(kSpecial[token - kBegin]) : std::string(1, static_cast<char>(token));
 }
 
-absl::StatusOr<std::vector<PromptSpan>> LineTemplate::Render(const Json& messages, const Json&,
+absl::StatusOr<std::vector<PromptSpan>> LineTemplate::Render(const Json& messages, const Json& tools,
                                                              const PromptOptions& options) const {
   std::vector<PromptSpan> spans;
+  for (const Json& tool : tools) {
+    spans.push_back({absl::StrCat("tool ", tool["function"]["name"].get<std::string>(), "<|end|>"), true});
+  }
   for (const Json& message : messages) {
     if (message["role"] == "function") {
       return absl::InvalidArgumentError("line 1: role 'function' is unknown");
@@ -94,7 +104,7 @@ absl::StatusOr<std::vector<PromptSpan>> LineTemplate::Render(const Json& message
     spans.push_back({"(thinking)", true});
   }
   if (options.add_generation_prompt) {
-    spans.push_back({"assistant: ", true});
+    spans.push_back({options.kwargs.value("open_reasoning", false) ? "assistant: <think>\n" : "assistant: ", true});
   }
   return spans;
 }

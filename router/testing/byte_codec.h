@@ -15,12 +15,14 @@ class ByteCodec final : public TextCodec {
   absl::StatusOr<std::vector<int32_t>> Encode(absl::Span<const PromptSpan> spans,
                                               bool add_special_tokens) const override;
   std::string Decode(absl::Span<const int32_t> tokens, bool skip_special_tokens) const override;
-  std::unique_ptr<IncrementalDecoder> NewDecoder(bool skip_special_tokens) const override;
+  std::unique_ptr<IncrementalDecoder> NewDecoder(bool skip_special_tokens,
+                                                 absl::Span<const std::string> visible) const override;
   std::string TokenBytes(int32_t token) const override;
   bool IsSpecial(int32_t token) const override { return token >= kBegin; }
 };
 
-// "role: content" lines, each ended by <|end|>; refuses the role "function".
+// "role: content" lines, each ended by <|end|>, behind a line of the tools' names; refuses the role "function".
+// open_reasoning ends the prompt with <think>.
 class LineTemplate final : public PromptTemplate {
  public:
   absl::StatusOr<std::vector<PromptSpan>> Render(const Json& messages, const Json& tools,

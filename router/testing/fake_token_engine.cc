@@ -73,6 +73,12 @@ void FakeTokenEngine::AwaitCancelled(uint64_t id) {
   TANDEM_CHECK(mu_.AwaitWithTimeout(absl::Condition(&over), kPatience), "request ", id, " was not cancelled");
 }
 
+void FakeTokenEngine::AwaitChoiceCancelled(uint64_t id, int32_t choice) {
+  absl::MutexLock lock(&mu_);
+  const auto there = [&]() ABSL_SHARED_LOCKS_REQUIRED(mu_) { return sequences_[id - 1].cancelled.count(choice) > 0; };
+  TANDEM_CHECK(mu_.AwaitWithTimeout(absl::Condition(&there), kPatience), "request ", id, " goes on with ", choice);
+}
+
 bool FakeTokenEngine::IsCancelled(uint64_t id) const {
   absl::MutexLock lock(&mu_);
   return AllOver(id);
@@ -138,6 +144,13 @@ void FakeTokenEngine::Emit(uint64_t id, absl::string_view text, int32_t choice) 
   for (char c : text) {
     Send(id, Event(id, choice, static_cast<unsigned char>(c)));
   }
+}
+
+void FakeTokenEngine::Embed(uint64_t id, std::vector<float> embedding) {
+  TokenEvent event;
+  event.finish_reason = FinishReason::kStop;
+  event.embedding = std::make_shared<const std::vector<float>>(std::move(embedding));
+  Send(id, std::move(event));
 }
 
 void FakeTokenEngine::Finish(uint64_t id, FinishReason reason, std::optional<int32_t> token, absl::Status error,

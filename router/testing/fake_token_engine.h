@@ -1,7 +1,6 @@
 // A token engine that a test plays by hand.
 #pragma once
 
-#include <map>
 #include <optional>
 #include <set>
 #include <vector>
@@ -31,6 +30,7 @@ class FakeTokenEngine final : public TokenEngine {
   GenerationRequest AwaitSubmitted(uint64_t id);
   // Waits until all answers were cancelled that the test has not finished.
   void AwaitCancelled(uint64_t id);
+  void AwaitChoiceCancelled(uint64_t id, int32_t choice);
   bool IsCancelled(uint64_t id) const;
   bool IsCancelled(uint64_t id, int32_t choice) const;
 
@@ -39,6 +39,8 @@ class FakeTokenEngine final : public TokenEngine {
   // The last event of an answer, with or without a token.
   void Finish(uint64_t id, FinishReason reason, std::optional<int32_t> token = std::nullopt,
               absl::Status error = absl::OkStatus(), int32_t choice = 0);
+  // The answer to a request for an embedding.
+  void Embed(uint64_t id, std::vector<float> embedding);
   // Any event. Its time is now, unless it has one.
   void Send(uint64_t id, TokenEvent event);
 
@@ -49,7 +51,7 @@ class FakeTokenEngine final : public TokenEngine {
   struct Sequence {
     GenerationRequest request;
     TokenSink sink;
-    std::set<int32_t> begun;     // answers
+    std::set<int32_t> begun;  // answers
     std::set<int32_t> finished;
     std::set<int32_t> cancelled;
   };

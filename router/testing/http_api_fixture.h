@@ -24,7 +24,10 @@ class HttpApiTest : public testing::Test {
     options.context = {.model_names = {"tiny", "alias"},
                        .defaults = {},
                        .vocab_size = engine_.vocab_size(),
-                       .max_model_len = engine_.max_model_len()};
+                       .max_model_len = engine_.max_model_len(),
+                       .hidden_size = 4};
+    options.context.formats = formats_;
+    options.context.reasoning_field = reasoning_field_;
     options.context.defaults.temperature = 0.5f;
     options.version = "1.2.3";
     options.api_keys = std::move(keys);
@@ -74,6 +77,8 @@ class HttpApiTest : public testing::Test {
     return events;
   }
 
+  OutputFormats formats_ = {.tools = ToolFormat::kHermes, .reasoning = ReasoningFormat::kThink};
+  ReasoningField reasoning_field_ = ReasoningField::kReasoningContent;
   FakeTokenEngine engine_;
   ByteCodec codec_;
   LineTemplate template_;
