@@ -103,6 +103,7 @@ class ExpertChannel {
 
   // Sends a frame. `done` is called exactly once: with the outputs, or UNAVAILABLE when the worker is lost,
   // DEADLINE_EXCEEDED, or the worker's error. It may run on a transport thread and must not block, or inline.
+  // The outputs may lie in memory that the connection needs for the next answers: let go of them soon.
   virtual void Dispatch(DispatchFrame frame, CombineCallback done) = 0;
 
   // Delivers answers that have arrived, on the calling thread. For channels that were given a doorbell: its owner polls
