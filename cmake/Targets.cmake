@@ -67,3 +67,14 @@ function(tandem_benchmark name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} tandem::deps::benchmark)
   _tandem_common(${name})
 endfunction()
+
+# tandem_embed(TARGET FILE NAME): #include "embedded/NAME.h" gives `TARGET`, and what links it, the text of FILE as
+# tandem::embedded::NAME.
+function(tandem_embed target file name)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${file})
+  file(READ ${file} text)
+  set(header ${CMAKE_BINARY_DIR}/generated/embedded/${name}.h)
+  file(WRITE ${header}.in "#pragma once\nnamespace tandem::embedded {\ninline constexpr char ${name}[] = R\"embedded(${text})embedded\";\n}\n")
+  configure_file(${header}.in ${header} COPYONLY)
+  target_include_directories(${target} SYSTEM PUBLIC ${CMAKE_BINARY_DIR}/generated)
+endfunction()

@@ -29,8 +29,8 @@ class CompletionMetrics {
     int32_t prompt_tokens = 0;
     int32_t cached_tokens = 0;
   };
-  void FirstToken(const First& first);                         // of a request
-  void Token(std::optional<absl::Duration> since_last);        // every token; absent for the first of an answer
+  void FirstToken(const First& first);                   // of a request
+  void Token(std::optional<absl::Duration> since_last);  // every token; absent for the first of an answer
 
   struct Summary {
     FinishReason reason = FinishReason::kNone;
@@ -39,8 +39,8 @@ class CompletionMetrics {
     int32_t prompt_tokens = 0;
     int32_t generated_tokens = 0;  // of all answers
     int32_t longest_answer = 0;    // tokens
-    absl::Duration total;   // since submission
-    absl::Duration decode;  // since the first token
+    absl::Duration total;          // since submission
+    absl::Duration decode;         // since the first token
   };
   void Finished(const Summary& summary);
 

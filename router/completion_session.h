@@ -1,5 +1,6 @@
 // One HTTP completion request from submission to its last byte: runs its prompts, and writes the answers as one JSON
-// response or as a stream of server-sent events. A client that goes away, or an error in one answer, cancels the others.
+// response or as a stream of server-sent events. A client that goes away, or an error in one answer, cancels the
+// others.
 #pragma once
 
 #include <memory>
@@ -48,9 +49,9 @@ class CompletionSession : public std::enable_shared_from_this<CompletionSession>
   const std::shared_ptr<http::ResponseWriter> writer_;
 
   absl::Mutex mu_;
-  bool started_ ABSL_GUARDED_BY(mu_) = false;  // all were submitted
-  bool over_ ABSL_GUARDED_BY(mu_) = false;     // answered, failed, or the client is gone
-  size_t running_ ABSL_GUARDED_BY(mu_) = 0;    // choices
+  bool started_ ABSL_GUARDED_BY(mu_) = false;      // all were submitted
+  bool over_ ABSL_GUARDED_BY(mu_) = false;         // answered, failed, or the client is gone
+  size_t running_ ABSL_GUARDED_BY(mu_) = 0;        // choices
   std::vector<Early> early_ ABSL_GUARDED_BY(mu_);  // deltas that came while others were still being submitted
   size_t answers_ ABSL_GUARDED_BY(mu_) = 1;        // for each prompt
   std::vector<PromptInfo> prompts_ ABSL_GUARDED_BY(mu_);

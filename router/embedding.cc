@@ -71,12 +71,11 @@ absl::Status EmbeddingJob::Submit(size_t index) {
   ASSIGN_OR_RETURN(GenerationRequest generation, ToGeneration(request_.inputs[index]));
   const auto prompt_tokens = static_cast<int32_t>(generation.prompt.size());
   service_->metrics().Queued();
-  auto id = service_->engine().Submit(
-      std::move(generation),
-      [self = shared_from_this(), index, prompt_tokens, submitted = absl::Now()](const TokenEvent& event) {
-        self->service_->executor().Post(
-            [self, index, prompt_tokens, submitted, event] { self->OnEvent(index, prompt_tokens, submitted, event); });
-      });
+  auto id = service_->engine().Submit(std::move(generation), [self = shared_from_this(), index, prompt_tokens,
+                                                              submitted = absl::Now()](const TokenEvent& event) {
+    self->service_->executor().Post(
+        [self, index, prompt_tokens, submitted, event] { self->OnEvent(index, prompt_tokens, submitted, event); });
+  });
   if (!id.ok()) {
     service_->metrics().Unqueued();
     return id.status();

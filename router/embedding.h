@@ -19,9 +19,9 @@ struct EmbeddingRequest {
   std::string request_id;
   std::vector<Prompt> inputs;  // not empty
   Pooling pooling = Pooling::kLast;
-  int32_t dimensions = 0;  // only so many of the first components; 0: all
+  int32_t dimensions = 0;                         // only so many of the first components; 0: all
   std::optional<int32_t> truncate_prompt_tokens;  // only so many of an input's last tokens; -1: as many as fit
-  int32_t priority = 0;  // these three: see GenerationRequest
+  int32_t priority = 0;                           // these three: see GenerationRequest
   std::string user;
   std::string cache_salt;
 };

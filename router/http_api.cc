@@ -14,7 +14,9 @@
 #include "router/embedding_session.h"
 #include "router/field_reader.h"
 #include "router/http_response.h"
+#include "router/openapi.h"
 #include "router/response_json.h"
+#include "router/responses_session.h"
 
 namespace tandem::router {
 namespace {
@@ -33,7 +35,7 @@ Response TextResponse(std::string text, const char* content_type = "text/plain; 
 
 bool IsPublic(absl::string_view path) {
   return absl::StartsWith(path, "/health") || path == "/v1/health" || path == "/ping" || path == "/metrics" ||
-         path == "/version" || path == "/";
+         path == "/version" || path == "/openapi.json" || path == "/";
 }
 
 bool IsQuiet(absl::string_view path) {
@@ -68,7 +70,8 @@ HttpApi::HttpApi(HttpApiOptions options, CompletionService* service, metrics::Re
     : options_(std::move(options)),
       service_(service),
       registry_(registry),
-      created_(absl::ToUnixSeconds(absl::Now())) {}
+      created_(absl::ToUnixSeconds(absl::Now())),
+      openapi_(Dump(OpenApiDocument(options_.context, options_.version))) {}
 
 http::Handler HttpApi::OnExecutor(Method method) {
   return [this, method](Request request, Writer writer) {
@@ -87,6 +90,7 @@ void HttpApi::Register(http::Router& router) {
 
   router.Add("POST", "/v1/chat/completions", OnExecutor(&HttpApi::ChatCompletions));
   router.Add("POST", "/v1/completions", OnExecutor(&HttpApi::Completions));
+  router.Add("POST", "/v1/responses", OnExecutor(&HttpApi::Responses));
   router.Add("POST", "/v1/embeddings", OnExecutor(&HttpApi::Embeddings));
   router.Add("POST", "/tokenize", OnExecutor(&HttpApi::Tokenize));
   router.Add("POST", "/detokenize", OnExecutor(&HttpApi::Detokenize));
@@ -97,6 +101,7 @@ void HttpApi::Register(http::Router& router) {
   }
   add("GET", "/health/live", [](const Request&) { return JsonResponse({{"status", "ok"}}); });
   add("GET", "/version", [this](const Request&) { return JsonResponse({{"version", options_.version}}); });
+  add("GET", "/openapi.json", [this](const Request&) { return TextResponse(openapi_, "application/json"); });
   add("GET", "/metrics", [this](const Request&) {
     return TextResponse(registry_->Serialize(), "text/plain; version=0.0.4; charset=utf-8");
   });
@@ -152,19 +157,27 @@ void HttpApi::Completions(const Request& request, const Writer& writer) {
   RunCompletion(request, writer, ResponseKind::kText);
 }
 
-void HttpApi::RunCompletion(const Request& request, const Writer& writer, ResponseKind kind) {
-  auto json = ParseJsonObject(request.body);
-  if (!json.ok()) {
-    writer->Send(ErrorResponse(json.status()));
-    return;
-  }
-  const auto parse = kind == ResponseKind::kChat ? ParseChatRequest : ParseTextRequest;
-  absl::StatusOr<ApiRequest> parsed = parse(*json, options_.context);
+// The parsed body, or nothing after an answer that says what is wrong with it.
+template <class Parsed>
+std::optional<Parsed> HttpApi::Parse(absl::StatusOr<Parsed> (*parse)(const Json&, const RequestContext&),
+                                     const Request& request, const Writer& writer) const {
+  auto parsed = [&]() -> absl::StatusOr<Parsed> {
+    ASSIGN_OR_RETURN(const Json json, ParseJsonObject(request.body));
+    return parse(json, options_.context);
+  }();
   if (!parsed.ok()) {
     writer->Send(ErrorResponse(parsed.status()));
-    return;
+    return std::nullopt;
   }
   WarnOfIgnored(request.id, parsed->ignored);
+  return *std::move(parsed);
+}
+
+void HttpApi::RunCompletion(const Request& request, const Writer& writer, ResponseKind kind) {
+  auto parsed = Parse(kind == ResponseKind::kChat ? ParseChatRequest : ParseTextRequest, request, writer);
+  if (!parsed.has_value()) {
+    return;
+  }
   for (CompletionRequest& completion : parsed->completions) {
     completion.request_id = request.id;
   }
@@ -173,18 +186,19 @@ void HttpApi::RunCompletion(const Request& request, const Writer& writer, Respon
       ->Start(*service_, std::move(parsed->completions));
 }
 
-void HttpApi::Embeddings(const Request& request, const Writer& writer) {
-  auto parsed = [&]() -> absl::StatusOr<ApiEmbeddingRequest> {
-    ASSIGN_OR_RETURN(const Json json, ParseJsonObject(request.body));
-    return ParseEmbeddingRequest(json, options_.context);
-  }();
-  if (!parsed.ok()) {
-    writer->Send(ErrorResponse(parsed.status()));
-    return;
+void HttpApi::Responses(const Request& request, const Writer& writer) {
+  if (auto parsed = Parse(ParseResponsesRequest, request, writer)) {
+    parsed->completion.request_id = request.id;
+    std::make_shared<ResponsesSession>(*std::move(parsed), request.id, options_.ping_interval, writer)
+        ->Start(*service_);
   }
-  WarnOfIgnored(request.id, parsed->ignored);
-  parsed->embedding.request_id = request.id;
-  RunEmbeddings(*service_, *std::move(parsed), writer);
+}
+
+void HttpApi::Embeddings(const Request& request, const Writer& writer) {
+  if (auto parsed = Parse(ParseEmbeddingRequest, request, writer)) {
+    parsed->embedding.request_id = request.id;
+    RunEmbeddings(*service_, *std::move(parsed), writer);
+  }
 }
 
 void HttpApi::Tokenize(const Request& request, const Writer& writer) { writer->Send(TokenizeResponse(request.body)); }

@@ -1,11 +1,12 @@
 // The OpenAI-compatible HTTP API: routes, authorisation and answers. Completions themselves are made by
 // CompletionService.
 //
-// GET  /health /ping /v1/health /health/live /health/ready /version /metrics /v1/models /v1/models/{id}
-// POST /v1/chat/completions /v1/completions /v1/embeddings /tokenize /detokenize
+// GET  / /health /ping /v1/health /health/live /health/ready /version /metrics /openapi.json /v1/models /v1/models/{id}
+// POST /v1/chat/completions /v1/completions /v1/responses /v1/embeddings /tokenize /detokenize
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,9 +47,14 @@ class HttpApi {
   std::optional<http::Response> Filter(const http::Request& request) const;
   void OnFinished(const http::RequestSummary& summary);
 
+  template <class Parsed>
+  std::optional<Parsed> Parse(absl::StatusOr<Parsed> (*parse)(const Json&, const RequestContext&),
+                              const http::Request& request, const Writer& writer) const;
+
   void ChatCompletions(const http::Request& request, const Writer& writer);
   void Completions(const http::Request& request, const Writer& writer);
   void RunCompletion(const http::Request& request, const Writer& writer, ResponseKind kind);
+  void Responses(const http::Request& request, const Writer& writer);
   void Embeddings(const http::Request& request, const Writer& writer);
   void Tokenize(const http::Request& request, const Writer& writer);
   void Detokenize(const http::Request& request, const Writer& writer);
@@ -63,6 +69,7 @@ class HttpApi {
   CompletionService* const service_;
   metrics::Registry* const registry_;
   const int64_t created_;
+  const std::string openapi_;
 };
 
 }  // namespace tandem::router

@@ -143,10 +143,15 @@ TEST_F(HttpApiAnswersTest, StreamedLogprobsAreNeitherLostNorRepeated) {
     const Json& choice = chunk["choices"][0];
     text += choice["delta"].value("content", "");
     if (choice["logprobs"].is_null()) continue;
-    for (const Json& item : choice["logprobs"]["content"]) bytes.push_back(static_cast<char>(item["bytes"][0].get<int>()));
+    for (const Json& item : choice["logprobs"]["content"])
+      bytes.push_back(static_cast<char>(item["bytes"][0].get<int>()));
   }
-  EXPECT_EQ(text, "a\xc3\xa9" "ENx");
-  EXPECT_EQ(bytes, "a\xc3\xa9" "ENxEND");
+  EXPECT_EQ(text,
+            "a\xc3\xa9"
+            "ENx");
+  EXPECT_EQ(bytes,
+            "a\xc3\xa9"
+            "ENxEND");
 }
 
 TEST_F(HttpApiAnswersTest, TextLogprobs) {

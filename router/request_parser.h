@@ -44,7 +44,7 @@ struct ResponseOptions {
   bool echo = false;                       // the prompt stands before each answer
   bool token_ids = false;                  // of prompt and answers
   ReasoningField reasoning_field = ReasoningField::kReasoningContent;
-  bool tokens_as_ids = false;              // log probabilities name tokens "token_id:17"
+  bool tokens_as_ids = false;  // log probabilities name tokens "token_id:17"
 };
 
 // One request of the API: several prompts, or n above 1, make several choices.

@@ -66,6 +66,14 @@ Router::Match Router::Resolve(Request& request) const {
   return match;
 }
 
+std::vector<std::pair<std::string, std::string>> Router::Routes() const {
+  std::vector<std::pair<std::string, std::string>> routes;
+  for (const Route& route : routes_) {
+    routes.emplace_back(route.method, route.pattern);
+  }
+  return routes;
+}
+
 void Router::Dispatch(const Match& match, Request request, std::shared_ptr<ResponseWriter> writer) const {
   if (filter_) {
     if (std::optional<Response> answer = filter_(request)) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -38,6 +39,9 @@ class Router {
 
   // Finds the handler and sets request.route and request.params.
   Match Resolve(Request& request) const;
+
+  // (method, pattern) of everything that was added.
+  std::vector<std::pair<std::string, std::string>> Routes() const;
 
   // Runs the filter, then the handler; or answers 404 or 405.
   void Dispatch(const Match& match, Request request, std::shared_ptr<ResponseWriter> writer) const;

@@ -12,6 +12,7 @@
 //
 #include "compute/cpu/attention_inl.h"
 #include "compute/cpu/simd_inl.h"
+#include "hwy/cache_control.h"
 #include "hwy/highway.h"
 
 #ifndef TANDEM_COMPUTE_CPU_ATTENTION_KERNEL_ONCE_
@@ -57,7 +58,7 @@ struct QueryState {
 
 // The rows of a tile's positions in the cache, for head 0.
 struct TileRows {
-  TileRows(const KvView& kv, int32_t start, int32_t end) : count(std::clamp(end - start, 0, kTile)) {
+  TileRows(const KvView& kv, int32_t first, int32_t end) : start(first), count(std::clamp(end - first, 0, kTile)) {
     for (int j = 0; j < count; ++j) {
       const int32_t position = start + j;
       row[j] = int64_t{kv.block_table[position / kv.block_size]} * kv.num_kv_heads * kv.block_size +
@@ -65,7 +66,8 @@ struct TileRows {
     }
   }
 
-  int count;
+  int32_t start;
+  int count;  // 0 past the end
   int64_t row[kTile];
 };
 
@@ -98,22 +100,55 @@ HWY_BEFORE_NAMESPACE();
 namespace tandem::compute::cpu {
 namespace HWY_NAMESPACE {
 
-// scores[i][j] = q[i] · keys[j] for j < num_keys, and anything up to the next multiple of 8.
+// One tile of one head. Rows are padded to multiples of 16 elements.
 template <typename T>
-void ScoreTile(const QueryState& w, int num_queries, const T* const* keys, int num_keys) {
+struct Tile {
+  const T* keys[kTile];
+  const T* values[kTile];
+  int32_t start;
+  int count;
+  TileScales scales;
+  int key_bytes;
+  int value_bytes;  // 0: values are parts of keys
+
+  // Asks for row j. Rows are read in long runs, but by turns from keys and values, which the hardware does not foresee.
+  HWY_INLINE void PrefetchRow(int j) const {
+    if (j >= count) return;
+    for (int i = 0; i < key_bytes; i += 64) hwy::Prefetch(reinterpret_cast<const std::byte*>(keys[j]) + i);
+    for (int i = 0; i < value_bytes; i += 64) hwy::Prefetch(reinterpret_cast<const std::byte*>(values[j]) + i);
+  }
+
+  // Rows past the end are read by the blocked kernels, and their results dropped.
+  void RepeatFirstRow() {
+    if (count == 0) return;
+    std::fill(keys + count, keys + kTile, keys[0]);
+    std::fill(values + count, values + kTile, values[0]);
+  }
+};
+
+// scores[i][j] = q[i] · keys[j] for j < count, and anything up to the next multiple of 8. Meanwhile asks for the rows of
+// `next`, where given.
+template <typename T>
+void ScoreTile(const QueryState& w, int num_queries, const Tile<T>& tile, const Tile<T>* next) {
   float out[8];
   int i = 0;
   for (; i + 4 <= num_queries; i += 4) {
-    for (int j = 0; j < num_keys; j += 2) {
-      EightDots<4, 2>(w.q + i * w.key_stride, w.key_stride, keys + j, w.key_stride, out);
+    for (int j = 0; j < tile.count; j += 2) {
+      if (i == 0 && next != nullptr) {
+        for (int r = 0; r < 2; ++r) next->PrefetchRow(j + r);
+      }
+      EightDots<4, 2>(w.q + i * w.key_stride, w.key_stride, tile.keys + j, w.key_stride, out);
       for (int r = 0; r < 4; ++r) {
         std::memcpy(w.scores + (i + r) * kTile + j, out + r * 2, 2 * sizeof(float));
       }
     }
   }
   for (; i < num_queries; ++i) {
-    for (int j = 0; j < num_keys; j += 8) {
-      EightDots<1, 8>(w.q + i * w.key_stride, w.key_stride, keys + j, w.key_stride, w.scores + i * kTile + j);
+    for (int j = 0; j < tile.count; j += 8) {
+      if (i == 0 && next != nullptr) {
+        for (int r = 0; r < 8; ++r) next->PrefetchRow(j + r);
+      }
+      EightDots<1, 8>(w.q + i * w.key_stride, w.key_stride, tile.keys + j, w.key_stride, w.scores + i * kTile + j);
     }
   }
 }
@@ -178,22 +213,6 @@ void AccumulateRows(float* acc, int dim, const float* correction, const float* p
   }
 }
 
-// One tile of one head. Rows are padded to multiples of 16 elements.
-template <typename T>
-struct Tile {
-  const T* keys[kTile];
-  const T* values[kTile];
-  int32_t start;
-  int count;
-  TileScales scales;
-
-  // Rows past the end are read by the blocked kernels, and their results dropped.
-  void RepeatFirstRow() {
-    std::fill(keys + count, keys + kTile, keys[0]);
-    std::fill(values + count, values + kTile, values[0]);
-  }
-};
-
 template <typename T>
 inline constexpr float kCodeUnit = 1.0f;  // what LoadLanes multiplies elements by, undone
 template <>
@@ -230,9 +249,10 @@ void Widen(const T* from, int dim, float* to) {
   if (k < dim) Store16(Load16Partial(from + k, dim - k), to + k);
 }
 template <typename T>
-void AttendTile(const QueryState& w, absl::Span<const Query> queries, const Tile<T>& tile, int window) {
+void AttendTile(const QueryState& w, absl::Span<const Query> queries, const Tile<T>& tile, const Tile<T>* next,
+                int window) {
   const int n = static_cast<int>(queries.size());
-  ScoreTile(w, n, tile.keys, tile.count);
+  ScoreTile(w, n, tile, next);
   Range ranges[kMaxQueries];
   float correction[kMaxQueries];
   for (int i = 0; i < n; ++i) {
@@ -266,23 +286,30 @@ bool ReadsInPlace(const KvView& kv, int queries_per_head) {
 
 // A value read from a key may run on into the key's later elements: they land in padding that is never returned.
 template <typename T>
-void PointAtTile(const KvView& kv, const TileRows& rows, int head, Tile<T>& tile) {
+void PointAtTile(const KvView& kv, const TileRows& rows, int head, float softmax_scale, Tile<T>& tile) {
+  tile.start = rows.start;
+  tile.count = rows.count;
+  tile.key_bytes = kv.key_dim * static_cast<int>(sizeof(T));
+  tile.value_bytes = kv.values == nullptr ? 0 : kv.value_dim * static_cast<int>(sizeof(T));
   for (int j = 0; j < rows.count; ++j) {
     const int64_t row = rows.row[j] + int64_t{head} * kv.block_size;
     tile.keys[j] = reinterpret_cast<const T*>(kv.keys) + row * kv.key_dim;
     tile.values[j] =
         kv.values == nullptr ? tile.keys[j] : reinterpret_cast<const T*>(kv.values) + row * kv.value_dim;
   }
+  tile.RepeatFirstRow();
+  LoadScales(kv, rows, head, softmax_scale, kCodeUnit<T>, tile.scales);
 }
 
-// `copy` has room for kTile padded keys and values.
+// `copy` has room for kTile padded keys and values. Meanwhile asks for the rows of `next`.
 template <typename T>
-void WidenTile(const KvView& kv, const Tile<T>& from, float* copy, Tile<float>& tile) {
+void WidenTile(const KvView& kv, const Tile<T>& from, const Tile<T>& next, float* copy, Tile<float>& tile) {
   const int key_stride = Padded(kv.key_dim);
   const int value_stride = Padded(kv.value_dim);
   const bool two_scales = kv.key_scales != nullptr && kv.values == nullptr;
   float* const value_copy = copy + kTile * key_stride;
   for (int j = 0; j < from.count; ++j) {
+    next.PrefetchRow(j);
     float* const key = copy + j * key_stride;
     Widen(from.keys[j], kv.key_dim, key);
     if (two_scales) {
@@ -326,23 +353,26 @@ void AttendQueriesTo(const KvView& kv, absl::Span<const Query> queries, float sc
   const QueryState state(n, kv, scratch);
   const auto [first, end] = StartQueries(kv, queries, window, state);
   const bool in_place = ReadsInPlace<T>(kv, queries_per_head);
-  Tile<T> tile;
+  Tile<T> tiles[2];  // by turns the tile at work and the one after it
   Tile<float> widened;
-  for (tile.start = first; tile.start < end; tile.start += kTile) {
-    const TileRows rows(kv, tile.start, end);
-    tile.count = rows.count;
-    for (int head = 0; head < kv.num_heads; ++head) {
-      PointAtTile(kv, rows, kv.first_head + head, tile);
-      LoadScales(kv, rows, kv.first_head + head, scale, kCodeUnit<T>, tile.scales);
+  TileRows rows(kv, first, end);
+  PointAtTile(kv, rows, kv.first_head, scale, tiles[0]);
+  int turn = 0;
+  for (int32_t start = first; start < end; start += kTile) {
+    for (int head = 0; head < kv.num_heads; ++head, turn ^= 1) {
+      const bool last = head + 1 == kv.num_heads;
+      if (last) rows = TileRows(kv, start + kTile, end);
+      const Tile<T>& tile = tiles[turn];
+      Tile<T>& next = tiles[turn ^ 1];
+      PointAtTile(kv, rows, kv.first_head + (last ? 0 : head + 1), scale, next);
       const QueryState head_state = state.From(head * queries_per_head);
       const absl::Span<const Query> head_queries =
           queries.subspan(static_cast<size_t>(head * queries_per_head), static_cast<size_t>(queries_per_head));
       if (in_place) {
-        tile.RepeatFirstRow();
-        AttendTile(head_state, head_queries, tile, window);
+        AttendTile(head_state, head_queries, tile, &next, window);
       } else {
-        WidenTile(kv, tile, state.end, widened);
-        AttendTile(head_state, head_queries, widened, window);
+        WidenTile(kv, tile, next, state.end, widened);
+        AttendTile<float>(head_state, head_queries, widened, nullptr, window);
       }
     }
   }

@@ -74,6 +74,28 @@ class Scene {
     return Values(backend_, out);
   }
 
+  // How far attention over this cache, which holds the exact elements, may move when they are rounded to `dtype`: scores
+  // by δ = Σ |q| · (half a step of each key element) at most, hence weights by a factor within e^±2δ, and values by half
+  // a step.
+  double RoundingBound(DType dtype, int sequence, int position, int head) const {
+    const int kv_head = head / (c_.heads / c_.kv_heads);
+    double shift = 0, largest = 0, value_step = 0;
+    for (int p = 0; p <= position; ++p) {
+      double shift_here = 0;
+      for (int d = 0; d < c_.key_dim; ++d) {
+        shift_here += 0.3 * std::abs(Query(sequence, position)[head * c_.key_dim + d]) *
+                      HalfStep(dtype, Key(sequence, p, kv_head, d));
+      }
+      shift = std::max(shift, shift_here);
+      for (int d = 0; d < c_.value_dim; ++d) {
+        const double value = Value(sequence, p, kv_head, d);
+        largest = std::max(largest, std::abs(value));
+        value_step = std::max(value_step, HalfStep(dtype, value));
+      }
+    }
+    return (std::exp(2 * shift) - 1) * largest + value_step + 2e-5;
+  }
+
   std::vector<float> OnePass() { return Run({{0, 0, kLengths[0]}, {1, 0, kLengths[1]}}); }
 
   // In double, straight from the definition.
@@ -103,6 +125,10 @@ class Scene {
   }
 
  private:
+  // Of rows whose elements are within ±1, so that their scale is at most 1 over the dtype's largest value.
+  static double HalfStep(DType dtype, double x) {
+    return dtype == DType::kI8 ? 0.5 / 127 : std::max(std::abs(x) * 0x1p-4, 0x1p-10 / 448);
+  }
   void Fill() {
     const float nan = std::numeric_limits<float>::quiet_NaN();
     const int64_t key_width = int64_t{c_.kv_heads} * c_.key_dim, value_width = int64_t{c_.kv_heads} * c_.value_dim;
@@ -216,6 +242,36 @@ INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
                                          AttentionCase{DType::kF8E4M3, 6, 2, 64, 64, 32, 0, false},
                                          AttentionCase{DType::kF8E4M3, 12, 1, 24, 40, 16, 1, false},
                                          AttentionCase{DType::kF8E4M3, 40, 1, 40, 24, 7, 0, true}));
+
+class QuantizedAttentionTest : public testing::TestWithParam<AttentionCase> {};
+
+TEST_P(QuantizedAttentionTest, StaysWithinTheStepOfTheExactCache) {
+  const std::unique_ptr<Backend> backend = CreateCpuBackend();
+  AttentionCase exact_case = GetParam();
+  exact_case.dtype = DType::kF32;
+  Scene quantized(*backend, GetParam()), exact(*backend, exact_case);
+  const std::vector<float> out = quantized.OnePass();
+  double worst = 0;
+  size_t i = 0;
+  for (int s = 0; s < 2; ++s) {
+    for (int p = 0; p < Scene::kLengths[s]; ++p) {
+      for (int h = 0; h < GetParam().heads; ++h) {
+        const double bound = exact.RoundingBound(GetParam().dtype, s, p, h);
+        for (double expected : exact.Reference(s, p, h)) {
+          worst = std::max(worst, std::abs(out[i] - expected));
+          ASSERT_NEAR(out[i++], expected, bound) << "sequence " << s << " position " << p << " head " << h;
+        }
+      }
+    }
+  }
+  EXPECT_GT(worst, 1e-4) << "nothing was rounded";
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, QuantizedAttentionTest,
+                         testing::Values(AttentionCase{DType::kI8, 4, 2, 16, 16, 32, 0, false},
+                                         AttentionCase{DType::kI8, 8, 1, 40, 32, 16, 0, true},
+                                         AttentionCase{DType::kF8E4M3, 4, 2, 16, 16, 32, 0, false},
+                                         AttentionCase{DType::kF8E4M3, 8, 1, 40, 32, 16, 0, true}));
 
 // Position of the tallest score moves between tiles: the running maximum must rescale what was summed up.
 TEST(AttentionLimitsTest, LargeScoresDoNotOverflow) {
