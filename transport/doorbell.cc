@@ -43,7 +43,8 @@ void FutexWake(DoorbellWord* word) {
 }
 
 DoorbellWord* MapPage(int fd) {
-  void* page = mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, fd >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS, fd, 0);
+  void* page =
+      mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, fd >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS, fd, 0);
   return page == MAP_FAILED ? nullptr : static_cast<DoorbellWord*>(page);
 }
 

@@ -2,9 +2,9 @@
 // other threads. The waiter spins for a moment, because waking a sleeping thread costs tens of microseconds, and then
 // sleeps on a futex that anybody may ring.
 //
-// Memory order: a ringer first publishes what it has (with a sequentially consistent store), then looks whether somebody
-// sleeps; the waiter first says that it sleeps, then looks whether there is something. All four are sequentially
-// consistent, so at least one of them sees the other, and no wake-up is lost.
+// Memory order: a ringer first publishes what it has (with a sequentially consistent store), then looks whether
+// somebody sleeps; the waiter first says that it sleeps, then looks whether there is something. All four are
+// sequentially consistent, so at least one of them sees the other, and no wake-up is lost.
 #pragma once
 
 #include <atomic>

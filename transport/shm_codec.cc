@@ -127,11 +127,13 @@ ReadCombine ParseCombine(const FrameBuffer& message) {
     return {.frame_id = header.frame_id, .result = absl::InternalError("broken combine frame: truncated")};
   }
   if (header.status_code != 0) {
-    const bool known = header.status_code > 0 && header.status_code <= static_cast<int>(absl::StatusCode::kUnauthenticated);
+    const bool known =
+        header.status_code > 0 && header.status_code <= static_cast<int>(absl::StatusCode::kUnauthenticated);
     const auto* text = reinterpret_cast<const char*>(message.data()) + sizeof(CombineHeader);
-    return {.frame_id = header.frame_id,
-            .result = absl::Status(known ? static_cast<absl::StatusCode>(header.status_code) : absl::StatusCode::kUnknown,
-                                   std::string(text, header.payload_bytes))};
+    return {
+        .frame_id = header.frame_id,
+        .result = absl::Status(known ? static_cast<absl::StatusCode>(header.status_code) : absl::StatusCode::kUnknown,
+                               std::string(text, header.payload_bytes))};
   }
   CombineFrame frame;
   frame.outputs = message.Part(sizeof(CombineHeader), header.payload_bytes);

@@ -1,6 +1,6 @@
 // Frames as messages of a ShmLink: a 64-byte header, the payload, then the pairs of a dispatch or the text of an error,
-// each on a 64-byte border. Both sides run on one machine, so numbers have its byte order and deadlines are points on its
-// clock. Received bytes are not trusted: everything but the payload is copied, then checked. Thread-safe.
+// each on a 64-byte border. Both sides run on one machine, so numbers have its byte order and deadlines are points on
+// its clock. Received bytes are not trusted: everything but the payload is copied, then checked. Thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -4,9 +4,9 @@
 // commits; the consumer takes records and releases them when nobody needs their bytes any more. Within one side records
 // may be committed or released in any order: head and tail move over what is finished at the front.
 //
-// Memory order: the body is written before `head` is stored and read after `head` is loaded, and its room is reused only
-// after `tail` was stored and loaded; release and acquire would do for that. Both stores are sequentially consistent
-// because a look at the other side's doorbell or `wants_room` follows them (doorbell.h).
+// Memory order: the body is written before `head` is stored and read after `head` is loaded, and its room is reused
+// only after `tail` was stored and loaded; release and acquire would do for that. Both stores are sequentially
+// consistent because a look at the other side's doorbell or `wants_room` follows them (doorbell.h).
 //
 // What the other side writes is not trusted: positions and headers are checked on every use, and copied before.
 // Neither class is thread-safe; the link that owns them locks.
@@ -25,7 +25,9 @@ namespace tandem::transport {
 
 inline constexpr size_t kRecordAlignment = 64;
 
-inline constexpr size_t AlignRecord(size_t bytes) { return (bytes + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment; }
+inline constexpr size_t AlignRecord(size_t bytes) {
+  return (bytes + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
+}
 
 enum class RecordKind : uint32_t {
   kSkip = 1,   // nothing, to be released at once

@@ -19,9 +19,9 @@ namespace tandem::transport {
 
 // Positions only grow; a position modulo the capacity is an offset into the data.
 struct RingControl {
-  alignas(64) std::atomic<uint64_t> head;           // written up to here; the producer's
-  alignas(64) std::atomic<uint64_t> tail;           // free again up to here; the consumer's
-  alignas(64) std::atomic<uint32_t> wants_room;     // set by a producer that found no room, cleared by the consumer
+  alignas(64) std::atomic<uint64_t> head;        // written up to here; the producer's
+  alignas(64) std::atomic<uint64_t> tail;        // free again up to here; the consumer's
+  alignas(64) std::atomic<uint32_t> wants_room;  // set by a producer that found no room, cleared by the consumer
 };
 static_assert(std::atomic<uint64_t>::is_always_lock_free);
 

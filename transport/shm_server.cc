@@ -54,7 +54,8 @@ class ShmConnection : public std::enable_shared_from_this<ShmConnection> {
     shutdown(socket_.get(), SHUT_RDWR);
   }
 
-  // Returns when every frame has been answered and the answers are in the ring, when the router is gone, or at `deadline`.
+  // Returns when every frame has been answered and the answers are in the ring, when the router is gone, or at
+  // `deadline`.
   void AwaitIdle(absl::Time deadline) {
     const auto answered = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return outstanding_ == 0; };
     const auto never = [] { return false; };
@@ -129,8 +130,7 @@ absl::StatusOr<std::shared_ptr<ShmServer>> ShmServer::Start(ShmServerOptions opt
   if (!wake.valid()) {
     return absl::UnavailableError("no descriptor left for an eventfd");
   }
-  std::shared_ptr<ShmServer> server(
-      new ShmServer(std::move(options), handler, std::move(listener), std::move(wake)));
+  std::shared_ptr<ShmServer> server(new ShmServer(std::move(options), handler, std::move(listener), std::move(wake)));
   if (polls_itself) {
     server->frames_.emplace("shm-frames", *server->options_.doorbell, [s = server.get()] { s->Poll(); });
   }

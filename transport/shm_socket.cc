@@ -102,7 +102,8 @@ absl::StatusOr<std::vector<UniqueFd>> ReceiveWithFds(const UniqueFd& socket, voi
   if (received <= 0) {
     return absl::UnavailableError("the other side closed the connection");
   }
-  if (static_cast<size_t>(received) != size || fds.size() != num_fds || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
+  if (static_cast<size_t>(received) != size || fds.size() != num_fds ||
+      (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC))) {
     return absl::InvalidArgumentError("the other side announced no shared memory");
   }
   return fds;

@@ -28,8 +28,9 @@ absl::StatusOr<std::shared_ptr<ShmStream>> ShmStream::Connect(const ShmOffer& of
   const ShmHello hello{.instance = offer.instance, .sizes = options.sizes};
   RETURN_IF_ERROR(SendWithFds(socket, &hello, sizeof(hello), {segment.fd().get(), options.doorbell->fd().get()}));
   ShmWelcome welcome;
-  ASSIGN_OR_RETURN(const std::vector<UniqueFd> fds,
-                   ReceiveWithFds(socket, &welcome, sizeof(welcome), 1, std::min(deadline, absl::Now() + absl::Seconds(10))));
+  ASSIGN_OR_RETURN(
+      const std::vector<UniqueFd> fds,
+      ReceiveWithFds(socket, &welcome, sizeof(welcome), 1, std::min(deadline, absl::Now() + absl::Seconds(10))));
   ASSIGN_OR_RETURN(RemoteDoorbell worker, RemoteDoorbell::Map(fds[0]));
   auto link = std::make_shared<ShmLink>(std::move(segment), ShmLink::Side::kRouter, std::move(worker),
                                         options.max_message_bytes);
@@ -108,7 +109,8 @@ void ShmStream::WatchPeer() {
     Poll();  // what the worker had written before it went
   }
   open_ = false;
-  pending_->Close(absl::UnavailableError(closed_by_owner_ ? "channel closed" : "connection lost: closed by the worker"));
+  pending_->Close(
+      absl::UnavailableError(closed_by_owner_ ? "channel closed" : "connection lost: closed by the worker"));
   if (!closed_by_owner_ && options_.on_lost) {
     options_.on_lost();
   }
