@@ -81,6 +81,9 @@ absl::StatusOr<std::unique_ptr<TextService>> TextService::Start(RouterRuntime& r
   text->completions_ = std::make_unique<router::CompletionService>(
       &runtime.engine(), text->codec_.get(), text->template_.get(), text->executor_.get(),
       text->completion_metrics_.get(), options.completion);
+  text->structured_output_ = std::make_unique<router::StructuredOutput>(
+      text->codec_.get(), runtime.engine().vocab_size(),
+      router::StructuredOutputOptions{.end_tokens = opened.config.generation.eos_token_ids});
   return text;
 }
 
@@ -97,6 +100,7 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(RouterRuntime& runti
   context.defaults = server->text_->defaults();
   context.vocab_size = runtime.engine().vocab_size();
   context.max_model_len = runtime.engine().max_model_len();
+  context.structured_output = &server->text_->structured_output();
   context.hidden_size = static_cast<int32_t>(opened.config.spec.hidden_size);
   context.formats = FormatsOf(flags, server->text_->prompt_template());
   context.reasoning_field = flags.reasoning_field == "both"        ? router::ReasoningField::kBoth

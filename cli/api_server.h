@@ -13,6 +13,7 @@
 #include "router/grpc_api.h"
 #include "router/http_api.h"
 #include "router/model_text.h"
+#include "router/structured_output.h"
 
 namespace tandem::cli {
 
@@ -32,6 +33,7 @@ class TextService {
   static absl::StatusOr<std::unique_ptr<TextService>> Start(RouterRuntime& runtime, const TextOptions& options);
 
   router::CompletionService& completions() { return *completions_; }
+  router::StructuredOutput& structured_output() { return *structured_output_; }
   metrics::Registry& registry() { return *registry_; }
   const router::ModelPromptTemplate& prompt_template() const { return *template_; }
   router::GenerationDefaults defaults() const { return defaults_; }
@@ -48,6 +50,7 @@ class TextService {
   std::unique_ptr<router::ModelPromptTemplate> template_;
   std::unique_ptr<router::ThreadPool> executor_;
   std::unique_ptr<router::CompletionService> completions_;
+  std::unique_ptr<router::StructuredOutput> structured_output_;
 };
 
 class ApiServer {

@@ -10,6 +10,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -120,7 +121,7 @@ class Conversation {
     return request;
   }
 
-  static bool OnEvent(absl::string_view data, std::string& answer, std::string& error) {
+  bool OnEvent(absl::string_view data, std::string& answer, std::string& error) {
     if (data == "[DONE]") {
       return true;
     }
@@ -132,19 +133,45 @@ class Conversation {
       error = json["error"].value("message", "the server reported an error");
       return true;
     }
-    const Json::json_pointer content("/choices/0/delta/content");
-    if (json.contains(content) && json[content].is_string()) {
-      const std::string text = json[content].get<std::string>();
-      std::fputs(text.c_str(), stdout);
-      std::fflush(stdout);
-      answer += text;
+    std::string reasoning = TextAt(json, "/choices/0/delta/reasoning_content");
+    if (reasoning.empty()) {
+      reasoning = TextAt(json, "/choices/0/delta/reasoning");
     }
+    ShowReasoning(reasoning);
+    const std::string text = TextAt(json, "/choices/0/delta/content");
+    if (answer.empty() && !text.empty()) {
+      EndReasoning();
+    }
+    std::fputs(text.c_str(), stdout);
+    std::fflush(stdout);
+    answer += text;
     return true;
+  }
+
+  // Empty when there is no text.
+  static std::string TextAt(const Json& json, const char* path) {
+    const Json::json_pointer pointer(path);
+    return json.contains(pointer) && json[pointer].is_string() ? json[pointer].get<std::string>() : "";
+  }
+
+  // For people only: standard output has the answer alone.
+  void ShowReasoning(const std::string& text) {
+    if (!text.empty() && isatty(STDERR_FILENO) != 0) {
+      std::fprintf(stderr, "\033[2m%s\033[0m", text.c_str());
+      reasoning_shown_ = true;
+    }
+  }
+
+  void EndReasoning() {
+    if (std::exchange(reasoning_shown_, false)) {
+      std::fputs("\n\n", stderr);
+    }
   }
 
   http::Client client_;
   ChatFlags flags_;
   Json messages_;
+  bool reasoning_shown_ = false;
 };
 
 absl::Status Run(const ChatFlags& flags) {

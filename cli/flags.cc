@@ -31,7 +31,7 @@ void AddLogFlags(CLI::App& app, LogFlags& flags) {
 
 void AddModelFlags(CLI::App& app, ModelFlags& flags) {
   app.add_option("model", flags.model_dir, "Directory of a Hugging Face checkpoint")->required();
-  app.add_option("--dtype", flags.dtype, "Weights, wire and, unless --kv-cache-dtype says else, KV cache; auto follows the checkpoint")
+  app.add_option("--dtype", flags.dtype, "Weights, wire and KV cache; auto follows the checkpoint")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str()
       ->group("Model");

@@ -82,6 +82,8 @@ TEST(DTypeTest, NamesAreThoseOfTorch) {
   EXPECT_EQ(DTypeName(DType::kBF16), "bfloat16");
   EXPECT_EQ(DTypeBytes(DType::kBF16), 2u);
   EXPECT_EQ(DTypeBytes(DType::kF8E4M3), 1u);
+  EXPECT_EQ(DTypeName(DType::kI8), "int8");
+  EXPECT_EQ(DTypeBytes(DType::kI8), 1u);
 }
 
 }  // namespace

@@ -10,8 +10,8 @@ bool IsKvCacheDType(DType dtype) { return dtype == DType::kF32 || dtype == DType
 int64_t KvRowBytes(const KvRow& row, DType dtype) {
   const int64_t elements = row.key_dim + (row.latent ? 0 : row.value_dim);
   const int64_t scales = IsQuantized(dtype) ? row.key_scales() + (row.latent ? 0 : 1) : 0;
-  return row.num_kv_heads * (elements * static_cast<int64_t>(DTypeBytes(dtype)) +
-                             scales * static_cast<int64_t>(DTypeBytes(DType::kF32)));
+  return row.num_kv_heads *
+         (elements * static_cast<int64_t>(DTypeBytes(dtype)) + scales * static_cast<int64_t>(DTypeBytes(DType::kF32)));
 }
 
 absl::StatusOr<KvCacheLayer> AllocateKvCacheLayer(Backend& backend, const KvRow& row, DType dtype, int64_t num_blocks,

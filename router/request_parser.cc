@@ -27,9 +27,7 @@ struct Unsupported {
 };
 
 constexpr Unsupported kUnsupported[] = {
-    {"suffix", "[\"\"]"},           {"bad_words", "[[]]"},    {"response_format", "[{\"type\":\"text\"}]"},
-    {"structured_outputs", "[]"},   {"guided_json", "[]"},    {"guided_regex", "[]"},
-    {"guided_choice", "[]"},        {"guided_grammar", "[]"}, {"thinking_token_budget", "[]"},
+    {"suffix", "[\"\"]"},           {"bad_words", "[[]]"},    {"thinking_token_budget", "[]"},
     {"use_beam_search", "[false]"}, {"prompt_embeds", "[]"},
 };
 
@@ -64,6 +62,19 @@ absl::Status CheckUnsupported(FieldReader& fields) {
   return absl::OkStatus();
 }
 
+// What the answer must look like: compiled here, on the thread that parses.
+absl::Status ReadConstraint(FieldReader& fields, const RequestContext& context, CompletionRequest& out) {
+  ASSIGN_OR_RETURN(const std::optional<GrammarSpec> spec, ReadStructuredOutput(fields));
+  if (!spec.has_value()) {
+    return absl::OkStatus();
+  }
+  if (context.structured_output == nullptr) {
+    return UnsupportedField(spec->field);
+  }
+  ASSIGN_OR_RETURN(out.constraint, context.structured_output->Constrain(*spec));
+  return absl::OkStatus();
+}
+
 absl::Status ReadStream(FieldReader& fields, StreamOptions& out) {
   RETURN_IF_ERROR(fields.Bool("stream", out.stream));
   ASSIGN_OR_RETURN(const Json* options, fields.Object("stream_options"));
@@ -93,6 +104,7 @@ absl::Status ReadCommon(FieldReader& fields, const RequestContext& context, ApiR
   RETURN_IF_ERROR(fields.Bool("skip_special_tokens", shared.skip_special_tokens));
   RETURN_IF_ERROR(ReadTruncation(fields, context.max_model_len, shared.truncate_prompt_tokens));
   RETURN_IF_ERROR(ReadService(fields, shared.priority, shared.user, shared.cache_salt));
+  RETURN_IF_ERROR(ReadConstraint(fields, context, shared));
   RETURN_IF_ERROR(fields.Bool("return_token_ids", request.response.token_ids));
   RETURN_IF_ERROR(fields.Bool("return_tokens_as_token_ids", request.response.tokens_as_ids));
   return ReadStream(fields, request.stream);

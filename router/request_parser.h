@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "router/assistant_message.h"
 #include "router/completion.h"
+#include "router/structured_output.h"
 
 namespace tandem::router {
 
@@ -29,6 +30,7 @@ struct RequestContext {
   int32_t hidden_size = 0;  // length of an embedding
   OutputFormats formats;    // of the model's answers
   ReasoningField reasoning_field = ReasoningField::kReasoningContent;
+  StructuredOutput* structured_output = nullptr;  // null: requests that ask for it are refused
 };
 
 struct StreamOptions {

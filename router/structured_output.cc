@@ -82,7 +82,9 @@ absl::Status CheckSpec(const GrammarSpec& spec, const FieldReader& fields) {
       return fields.Invalid(spec.field, "a JSON schema: an object");
     case Kind::kChoice: {
       const bool is_list = spec.value.is_array() && !spec.value.empty() && spec.value.size() <= kMaxChoices;
-      const auto is_text = [](const Json& choice) { return choice.is_string() && !choice.get_ref<const std::string&>().empty(); };
+      const auto is_text = [](const Json& choice) {
+        return choice.is_string() && !choice.get_ref<const std::string&>().empty();
+      };
       if (is_list && std::all_of(spec.value.begin(), spec.value.end(), is_text)) return absl::OkStatus();
       return fields.Invalid(spec.field, absl::StrCat("an array of 1 to ", kMaxChoices, " strings, none of them empty"));
     }
@@ -179,7 +181,8 @@ class SpecReader {
     if (nested.Find("structural_tag") != nullptr) {
       return InvalidField(kField, "'structured_outputs.structural_tag' is not supported");
     }
-    if (!spec_) return InvalidField(kField, "'structured_outputs' must have one of json, json_object, regex, choice, grammar");
+    if (!spec_)
+      return InvalidField(kField, "'structured_outputs' must have one of json, json_object, regex, choice, grammar");
     return absl::OkStatus();
   }
 
@@ -195,9 +198,9 @@ absl::StatusOr<grammar::Expression> ToExpression(const GrammarSpec& spec, gramma
     case Kind::kJsonSchema:
       return grammar::JsonSchema(spec.value, builder, text);
     case Kind::kRegex: {
-      ASSIGN_OR_RETURN(grammar::Automaton automaton,
-                       grammar::CompileRegex(spec.value.get<std::string>(), grammar::RegexMatch::kWhole,
-                                             builder.budget()));
+      ASSIGN_OR_RETURN(
+          grammar::Automaton automaton,
+          grammar::CompileRegex(spec.value.get<std::string>(), grammar::RegexMatch::kWhole, builder.budget()));
       return grammar::Expression::Matching(std::move(automaton));
     }
     case Kind::kChoice: {
@@ -230,9 +233,8 @@ absl::StatusOr<std::shared_ptr<const grammar::Grammar>> CompileGrammar(const Gra
   if (TextOf(spec.value).size() > kMaxSpecBytes) {
     return InvalidField(spec.field, absl::StrCat("'", spec.field, "' has more than ", kMaxSpecBytes, " bytes"));
   }
-  auto grammar = Compile([&](grammar::GrammarBuilder& builder, grammar::JsonText& text) {
-    return ToExpression(spec, builder, text);
-  });
+  auto grammar = Compile(
+      [&](grammar::GrammarBuilder& builder, grammar::JsonText& text) { return ToExpression(spec, builder, text); });
   if (!grammar.ok() && grammar.status().code() == absl::StatusCode::kInvalidArgument) {
     return InvalidField(spec.field, absl::StrCat("'", spec.field, "': ", grammar.status().message()));
   }

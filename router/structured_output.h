@@ -42,9 +42,9 @@ absl::StatusOr<std::shared_ptr<const grammar::Grammar>> CompileGrammar(const Gra
 grammar::TokenTable MakeTokenTable(const TextCodec& codec, int32_t vocab_size);
 
 struct StructuredOutputOptions {
-  size_t max_grammars = 64;                        // compiled ones that are kept
+  size_t max_grammars = 64;  // compiled ones that are kept
   size_t mask_cache_bytes = size_t{64} << 20;
-  std::vector<int32_t> end_tokens;                 // allowed where the text may end
+  std::vector<int32_t> end_tokens;  // allowed where the text may end
 };
 
 // Makes constraints, and keeps what is costly about them: the vocabulary's tables (made with the first constraint),
@@ -52,8 +52,7 @@ struct StructuredOutputOptions {
 class StructuredOutput {
  public:
   // Puts an answer's expression together out of grammars and literals.
-  using Compose =
-      std::function<absl::StatusOr<grammar::Expression>(grammar::GrammarBuilder&, grammar::JsonText&)>;
+  using Compose = std::function<absl::StatusOr<grammar::Expression>(grammar::GrammarBuilder&, grammar::JsonText&)>;
 
   // `codec` must outlive the service. `vocab_size` is the model's.
   StructuredOutput(const TextCodec* codec, int32_t vocab_size, StructuredOutputOptions options);

@@ -87,5 +87,7 @@ if [ "$preset" = release ] || [ "$preset" = debug ]; then
   section clients client_tests
   section tokenizer "$python" tests/tokenizer/compare.py --tool "$build/tests/tokenizer/tokenizer_tool"
   section templates "$python" tests/chat_templates/compare.py "$build/tests/chat_templates/tests_render_jobs"
+  section structured "$python" tests/structured_output/check_outputs.py \
+    --tool "$build/tests/structured_output/structured_output_tool"
 fi
 finish

@@ -12,15 +12,15 @@ namespace tandem::compute::cpu {
 // Neighbouring KV heads [first_head, first_head + num_heads) of one sequence in a layer's paged cache
 // (compute/kv_cache.h). Position p of head h is row
 //   (block_table[p / block_size] * num_kv_heads + h) * block_size + p % block_size
-// of keys [rows, key_dim], values [rows, value_dim] and their scales [rows, 1], or [rows, 2] where a value is part of its
-// key: the first scale is that of the value part then.
+// of keys [rows, key_dim], values [rows, value_dim] and their scales [rows, 1], or [rows, 2] where a value is part of
+// its key: the first scale is that of the value part then.
 struct KvView {
   DType dtype = DType::kF32;
   const std::byte* keys = nullptr;
-  const std::byte* values = nullptr;      // null: a value is the first value_dim elements of the key
-  const float* key_scales = nullptr;      // null unless quantized
-  const float* value_scales = nullptr;    // null unless quantized and values are given
-  int num_kv_heads = 1;                   // in the cache
+  const std::byte* values = nullptr;    // null: a value is the first value_dim elements of the key
+  const float* key_scales = nullptr;    // null unless quantized
+  const float* value_scales = nullptr;  // null unless quantized and values are given
+  int num_kv_heads = 1;                 // in the cache
   int first_head = 0;
   int num_heads = 1;
   int key_dim = 0;

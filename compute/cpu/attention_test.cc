@@ -74,9 +74,9 @@ class Scene {
     return Values(backend_, out);
   }
 
-  // How far attention over this cache, which holds the exact elements, may move when they are rounded to `dtype`: scores
-  // by δ = Σ |q| · (half a step of each key element) at most, hence weights by a factor within e^±2δ, and values by half
-  // a step.
+  // How far attention over this cache, which holds the exact elements, may move when they are rounded to `dtype`:
+  // scores by δ = Σ |q| · (half a step of each key element) at most, hence weights by a factor within e^±2δ, and values
+  // by half a step.
   double RoundingBound(DType dtype, int sequence, int position, int head) const {
     const int kv_head = head / (c_.heads / c_.kv_heads);
     double shift = 0, largest = 0, value_step = 0;
@@ -162,8 +162,7 @@ class Scene {
     return keys_[static_cast<size_t>(CacheRow(s, p, h) * c_.key_dim + d)];
   }
   double Value(int s, int p, int h, int d) const {
-    return c_.values_in_keys ? Key(s, p, h, d)
-                             : values_[static_cast<size_t>(CacheRow(s, p, h) * c_.value_dim + d)];
+    return c_.values_in_keys ? Key(s, p, h, d) : values_[static_cast<size_t>(CacheRow(s, p, h) * c_.value_dim + d)];
   }
 
   Backend& backend_;
@@ -223,25 +222,21 @@ TEST_P(AttentionTest, HasTheSameBitsOnEveryInstructionSetAndThreadCount) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Shapes, AttentionTest,
-                         testing::Values(AttentionCase{DType::kF32, 4, 4, 16, 16, 32, 0, false},
-                                         AttentionCase{DType::kF32, 6, 2, 64, 64, 16, 0, false},
-                                         AttentionCase{DType::kBF16, 8, 2, 80, 48, 64, 0, false},
-                                         AttentionCase{DType::kF32, 5, 1, 20, 12, 7, 0, false},
-                                         AttentionCase{DType::kBF16, 3, 3, 24, 40, 16, 0, false},
-                                         AttentionCase{DType::kF32, 4, 2, 32, 32, 16, 1, false},
-                                         AttentionCase{DType::kF32, 4, 2, 32, 32, 16, 37, false},
-                                         AttentionCase{DType::kBF16, 4, 1, 32, 32, 32, 64, false},
-                                         AttentionCase{DType::kF32, 16, 1, 96, 64, 32, 0, true},
-                                         AttentionCase{DType::kBF16, 40, 1, 40, 24, 16, 0, true},
-                                         AttentionCase{DType::kI8, 4, 4, 16, 16, 32, 0, false},
-                                         AttentionCase{DType::kI8, 8, 2, 80, 48, 7, 37, false},
-                                         AttentionCase{DType::kI8, 5, 1, 20, 12, 16, 0, false},
-                                         AttentionCase{DType::kI8, 16, 1, 96, 64, 32, 0, true},
-                                         AttentionCase{DType::kI8, 3, 1, 40, 24, 16, 64, true},
-                                         AttentionCase{DType::kF8E4M3, 6, 2, 64, 64, 32, 0, false},
-                                         AttentionCase{DType::kF8E4M3, 12, 1, 24, 40, 16, 1, false},
-                                         AttentionCase{DType::kF8E4M3, 40, 1, 40, 24, 7, 0, true}));
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, AttentionTest,
+    testing::Values(
+        AttentionCase{DType::kF32, 4, 4, 16, 16, 32, 0, false}, AttentionCase{DType::kF32, 6, 2, 64, 64, 16, 0, false},
+        AttentionCase{DType::kBF16, 8, 2, 80, 48, 64, 0, false}, AttentionCase{DType::kF32, 5, 1, 20, 12, 7, 0, false},
+        AttentionCase{DType::kBF16, 3, 3, 24, 40, 16, 0, false}, AttentionCase{DType::kF32, 4, 2, 32, 32, 16, 1, false},
+        AttentionCase{DType::kF32, 4, 2, 32, 32, 16, 37, false},
+        AttentionCase{DType::kBF16, 4, 1, 32, 32, 32, 64, false},
+        AttentionCase{DType::kF32, 16, 1, 96, 64, 32, 0, true}, AttentionCase{DType::kBF16, 40, 1, 40, 24, 16, 0, true},
+        AttentionCase{DType::kI8, 4, 4, 16, 16, 32, 0, false}, AttentionCase{DType::kI8, 8, 2, 80, 48, 7, 37, false},
+        AttentionCase{DType::kI8, 5, 1, 20, 12, 16, 0, false}, AttentionCase{DType::kI8, 16, 1, 96, 64, 32, 0, true},
+        AttentionCase{DType::kI8, 3, 1, 40, 24, 16, 64, true},
+        AttentionCase{DType::kF8E4M3, 6, 2, 64, 64, 32, 0, false},
+        AttentionCase{DType::kF8E4M3, 12, 1, 24, 40, 16, 1, false},
+        AttentionCase{DType::kF8E4M3, 40, 1, 40, 24, 7, 0, true}));
 
 class QuantizedAttentionTest : public testing::TestWithParam<AttentionCase> {};
 

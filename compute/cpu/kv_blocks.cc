@@ -66,8 +66,9 @@ void CheckCache(const KvCacheLayer& cache, const CpuBatchLayout& batch, int64_t 
   TANDEM_CHECK(latent || Matches(cache.values, cache, cache.dtype(), cache.values.dim(3)), "values do not match keys");
   TANDEM_CHECK(quantized ? Matches(cache.key_scales, cache, DType::kF32, latent ? 2 : 1) : !cache.key_scales.defined(),
                "key_scales do not match keys");
-  TANDEM_CHECK(quantized && !latent ? Matches(cache.value_scales, cache, DType::kF32, 1) : !cache.value_scales.defined(),
-               "value_scales do not match values");
+  TANDEM_CHECK(
+      quantized && !latent ? Matches(cache.value_scales, cache, DType::kF32, 1) : !cache.value_scales.defined(),
+      "value_scales do not match values");
 }
 
 void StoreKeys(const KvCacheLayer& cache, const CpuBatchLayout::Row& place, const float* keys, int64_t latent_dim) {

@@ -9,8 +9,8 @@
 namespace tandem::compute::cpu {
 
 // Writes x[0 … n) as codes of `dtype` (kI8 or kF8E4M3), rounded to nearest even, and returns their scale, max|x| over
-// the dtype's largest value: x[i] ≈ code[i] · scale. A row below 1e-30 everywhere becomes zeros with scale 1; one with an infinity
-// or a NaN gets the scale NaN, so that it shows in whatever reads it.
+// the dtype's largest value: x[i] ≈ code[i] · scale. A row below 1e-30 everywhere becomes zeros with scale 1; one with
+// an infinity or a NaN gets the scale NaN, so that it shows in whatever reads it.
 float QuantizeRow(const float* x, DType dtype, std::byte* codes, int64_t n);
 
 }  // namespace tandem::compute::cpu

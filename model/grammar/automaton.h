@@ -23,8 +23,8 @@ using StateId = uint32_t;
 class Budget {
  public:
   static constexpr int64_t kSteps = 40'000'000;
-  static constexpr size_t kMaxStates = 30'000;       // of one deterministic automaton
-  static constexpr size_t kMaxNfaStates = 200'000;   // of one nondeterministic automaton
+  static constexpr size_t kMaxStates = 30'000;        // of one deterministic automaton
+  static constexpr size_t kMaxNfaStates = 200'000;    // of one nondeterministic automaton
   static constexpr size_t kMaxTotalStates = 200'000;  // of a grammar
 
   // Errors: INVALID_ARGUMENT once more than kSteps were spent.

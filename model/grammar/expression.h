@@ -18,7 +18,19 @@ constexpr uint32_t kUnbounded = std::numeric_limits<uint32_t>::max();
 // Immutable and cheap to copy. Thread-safe.
 class Expression {
  public:
-  enum class Kind : uint8_t { kNothing, kBytes, kLiteral, kSequence, kOneOf, kRepeat, kAutomaton, kCall, kGraph, kAtBegin, kAtEnd };
+  enum class Kind : uint8_t {
+    kNothing,
+    kBytes,
+    kLiteral,
+    kSequence,
+    kOneOf,
+    kRepeat,
+    kAutomaton,
+    kCall,
+    kGraph,
+    kAtBegin,
+    kAtEnd
+  };
 
   // An edge of a graph: from one node to another by a text that `index` of the children describes.
   struct GraphEdge {
@@ -31,14 +43,14 @@ class Expression {
     Kind kind = Kind::kNothing;
     uint8_t first = 0;  // kBytes
     uint8_t last = 0;
-    std::string text;                   // kLiteral
-    std::vector<Expression> children;   // kSequence, kOneOf, kRepeat, kGraph
-    uint32_t min = 0;                   // kRepeat
-    uint32_t max = 0;                   //
-    Automaton automaton;                // kAutomaton
-    RuleId rule = 0;                    // kCall
-    uint32_t node_count = 0;            // kGraph: from node 0 to the last one
-    std::vector<GraphEdge> edges;       //
+    std::string text;                  // kLiteral
+    std::vector<Expression> children;  // kSequence, kOneOf, kRepeat, kGraph
+    uint32_t min = 0;                  // kRepeat
+    uint32_t max = 0;                  //
+    Automaton automaton;               // kAutomaton
+    RuleId rule = 0;                   // kCall
+    uint32_t node_count = 0;           // kGraph: from node 0 to the last one
+    std::vector<GraphEdge> edges;      //
   };
 
   // No text at all, not even the empty one.

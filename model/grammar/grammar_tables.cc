@@ -108,7 +108,8 @@ absl::Status GrammarTables::Fill() {
   return absl::OkStatus();
 }
 
-// The least fixed point over all rules: a rule's distances are computed again whenever a rule that it calls got shorter.
+// The least fixed point over all rules: a rule's distances are computed again whenever a rule that it calls got
+// shorter.
 void GrammarTables::FindDistances() {
   std::vector<std::vector<RuleId>> callers(automata_.size());
   distances_.resize(automata_.size());
@@ -284,8 +285,8 @@ void GrammarTables::FindPlainRuns() {
     } else if (id == rule.start) {
       const std::vector<StateId>* ends = steps.From(id);
       const bool is_plain = ends != nullptr && std::all_of(ends->begin(), ends->end(), [&](StateId end) {
-        return (grammar_.states_[end].flags & Grammar::kAccepts) != 0;
-      });
+                              return (grammar_.states_[end].flags & Grammar::kAccepts) != 0;
+                            });
       state.plain_run = is_plain ? 1 : 0;
     }
   }

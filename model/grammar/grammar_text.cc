@@ -19,8 +19,6 @@ namespace {
 
 constexpr uint32_t kMaxCount = 10'000;
 
-bool IsNameCharacter(char c) { return absl::ascii_isalnum(c) || c == '_' || c == '-'; }
-
 class GrammarTextParser {
  public:
   GrammarTextParser(absl::string_view text, GrammarBuilder& builder)
@@ -50,6 +48,8 @@ class GrammarTextParser {
     return absl::InvalidArgumentError(absl::StrCat("grammar, line ", line, ": ", what));
   }
 
+  bool IsNameCharacter(char c) const { return absl::ascii_isalnum(c) || c == '_' || (c == '-' && !is_lark_); }
+
   void SkipSpace() {
     while (!rest_.empty()) {
       if (absl::ascii_isspace(rest_[0])) {
@@ -69,21 +69,21 @@ class GrammarTextParser {
   }
 
   // The name at the front, or an empty one.
-  absl::string_view PeekName() const {
+  absl::string_view PeekName() const { return NameAt(rest_); }
+
+  absl::string_view NameAt(absl::string_view text) const {
     size_t length = 0;
-    while (length < rest_.size() && IsNameCharacter(rest_[length])) ++length;
-    return rest_.substr(0, length);
+    while (length < text.size() && IsNameCharacter(text[length])) ++length;
+    return text.substr(0, length);
   }
 
   // Whether a rule begins here. Line ends mean nothing, so this is how one ends.
   bool AtRule() const {
     absl::string_view after = rest_;
-    if (is_lark_ && (absl::ConsumePrefix(&after, "?") || absl::ConsumePrefix(&after, "!"))) {
-    }
-    size_t length = 0;
-    while (length < after.size() && IsNameCharacter(after[length])) ++length;
-    if (length == 0) return false;
-    after = after.substr(length);
+    if (is_lark_ && !absl::ConsumePrefix(&after, "?")) absl::ConsumePrefix(&after, "!");
+    const absl::string_view name = NameAt(after);
+    if (name.empty()) return false;
+    after.remove_prefix(name.size());
     if (is_lark_ && absl::ConsumePrefix(&after, ".")) {  // a priority
       while (!after.empty() && absl::ascii_isdigit(after[0])) after.remove_prefix(1);
     }

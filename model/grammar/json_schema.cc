@@ -11,7 +11,7 @@
 namespace tandem::grammar {
 namespace {
 
-constexpr SchemaType kTypeOrder[] = {kObjectType, kArrayType,   kStringType, kNumberType,
+constexpr SchemaType kTypeOrder[] = {kObjectType,  kArrayType,   kStringType, kNumberType,
                                      kIntegerType, kBooleanType, kNullType};
 
 // Strings of `contents` with so many code points.

@@ -35,12 +35,12 @@ Expression Character() {
   const Expression not_surrogate = Expression::OneOf(
       {Expression::Sequence({Expression::OneOf({Expression::Bytes('0', '9'), AnyOfBytes("abcefABCEF")}), hex}),
        Expression::Sequence({d, Expression::Bytes('0', '7')})});
-  const Expression pair = Expression::Sequence({d, AnyOfBytes("89abAB"), hex, hex, Expression::Literal("\\u"), d,
-                                                AnyOfBytes("cdefCDEF"), hex, hex});
+  const Expression pair = Expression::Sequence(
+      {d, AnyOfBytes("89abAB"), hex, hex, Expression::Literal("\\u"), d, AnyOfBytes("cdefCDEF"), hex, hex});
   const Expression unicode = Expression::Sequence(
       {Expression::Literal("u"), Expression::OneOf({Expression::Sequence({not_surrogate, hex, hex}), pair})});
-  const Expression escape = Expression::Sequence(
-      {Expression::Literal("\\"), Expression::OneOf({AnyOfBytes("\"\\/bfnrt"), unicode})});
+  const Expression escape =
+      Expression::Sequence({Expression::Literal("\\"), Expression::OneOf({AnyOfBytes("\"\\/bfnrt"), unicode})});
   return Expression::OneOf({PlainCharacter(), escape});
 }
 

@@ -6,6 +6,8 @@
 namespace tandem::grammar {
 namespace {
 
+static_assert(StackSet::kCountHorizon > TokenTable::kMaxTokenBytes, "one token must not reach past the horizon");
+
 // How many plain characters may follow a frame without leaving its rule.
 size_t PlainRun(const Grammar& grammar, const Frame& frame) {
   const Grammar::State& state = grammar.state(frame.state);

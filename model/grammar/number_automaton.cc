@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <tuple>
 
 #include "absl/strings/str_cat.h"
@@ -34,9 +35,7 @@ struct State {
   uint32_t remainder = 0;
   bool any_digit = false;  // other than 0
 
-  auto Key() const {
-    return std::tie(phase, integer_digits, fraction_digits, low, high, remainder, any_digit);
-  }
+  auto Key() const { return std::tie(phase, integer_digits, fraction_digits, low, high, remainder, any_digit); }
   bool operator<(const State& other) const { return Key() < other.Key(); }
 };
 
@@ -200,7 +199,7 @@ Decimal Decimal::FromUint(uint64_t value) { return FromDigits(false, absl::StrCa
 Decimal Decimal::FromDouble(double value) {
   char buffer[512];  // 309 digits before the point, or 324 behind it and some more
   const bool negative = value < 0;
-  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), negative ? -value : value, std::chars_format::fixed);
+  const auto end = std::to_chars(buffer, buffer + sizeof(buffer), std::fabs(value), std::chars_format::fixed);
   return FromDigits(negative, absl::string_view(buffer, static_cast<size_t>(end.ptr - buffer)));
 }
 
@@ -228,7 +227,8 @@ absl::StatusOr<Automaton> NumberAutomaton(const NumberBounds& bounds, Budget& bu
   if (!bounds.integer && !bounds.is_bounded()) {
     const Expression digit = Expression::Bytes('0', '9');
     const Expression mark = Expression::OneOf({Expression::Literal("e"), Expression::Literal("E")});
-    const Expression sign = Expression::Optional(Expression::OneOf({Expression::Literal("+"), Expression::Literal("-")}));
+    const Expression sign =
+        Expression::Optional(Expression::OneOf({Expression::Literal("+"), Expression::Literal("-")}));
     const Expression exponent = Expression::Sequence({mark, sign, Expression::Repeat(digit, 1, 2)});
     number = Expression::Sequence({std::move(number), Expression::Optional(exponent)});
   }

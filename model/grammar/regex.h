@@ -1,8 +1,8 @@
 // Regular expressions: what Python's `re` and ECMAScript understand alike.
 //
-// Characters, escapes, classes, groups (capturing or not), alternatives, greedy and lazy quantifiers, "^" and "$". \d, \w
-// and \s mean their ASCII characters; \D and \W other ASCII characters, \S anything that no dialect calls space; "." is
-// anything but the line ends of both dialects. What needs more than an automaton is refused: back references,
+// Characters, escapes, classes, groups (capturing or not), alternatives, greedy and lazy quantifiers, "^" and "$". \d,
+// \w and \s mean their ASCII characters; \D and \W other ASCII characters, \S anything that no dialect calls space; "."
+// is anything but the line ends of both dialects. What needs more than an automaton is refused: back references,
 // look-around, word boundaries; so are possessive quantifiers, flags other than a leading (?i), and \p{…}.
 #pragma once
 

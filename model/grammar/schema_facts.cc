@@ -15,9 +15,18 @@ namespace tandem::grammar {
 namespace {
 
 // Keywords that a language of texts built here cannot express.
-constexpr const char* kUnsupported[] = {"not",           "if",           "then",         "else",
-                                        "contains",      "minContains",  "maxContains",  "dependentRequired",
-                                        "dependencies",  "$dynamicRef",  "$recursiveRef", "dependentSchemas",
+constexpr const char* kUnsupported[] = {"not",
+                                        "if",
+                                        "then",
+                                        "else",
+                                        "contains",
+                                        "minContains",
+                                        "maxContains",
+                                        "dependentRequired",
+                                        "dependencies",
+                                        "$dynamicRef",
+                                        "$recursiveRef",
+                                        "dependentSchemas",
                                         "unevaluatedItems"};
 
 bool IsOneOf(absl::string_view word, std::initializer_list<absl::string_view> words) {
@@ -166,8 +175,8 @@ class FactsReader {
 
   absl::Status ReadCount(const Json& value, const std::string& pointer, uint32_t& out) {
     constexpr uint32_t kMaxCount = 1'000'000'000;
-    const bool whole = value.is_number() && value.get<double>() >= 0 &&
-                       std::floor(value.get<double>()) == value.get<double>();
+    const bool whole =
+        value.is_number() && value.get<double>() >= 0 && std::floor(value.get<double>()) == value.get<double>();
     if (!whole) return SchemaError(pointer, "must be a whole number, not negative");
     out = value.get<double>() > kMaxCount ? kMaxCount : static_cast<uint32_t>(value.get<double>());
     return absl::OkStatus();

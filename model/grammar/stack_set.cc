@@ -164,11 +164,12 @@ void StackSet::AddCalls(const Frame& frame) {
 void StackSet::EnterCalls() {
   while (!calls_.empty() && !overflow_) {
     const auto rank = [&](const Call& call) { return grammar_->rule(call.rule).rank; };
-    const RuleId rule =
-        std::min_element(calls_.begin(), calls_.end(), [&](const Call& a, const Call& b) { return rank(a) < rank(b); })
-            ->rule;
+    const RuleId rule = std::min_element(calls_.begin(), calls_.end(), [&](const Call& a, const Call& b) {
+                          return rank(a) < rank(b);
+                        })->rule;
     std::vector<Frame> backs;
-    const auto taken = std::partition(calls_.begin(), calls_.end(), [&](const Call& call) { return call.rule != rule; });
+    const auto taken =
+        std::partition(calls_.begin(), calls_.end(), [&](const Call& call) { return call.rule != rule; });
     for (auto call = taken; call != calls_.end(); ++call) backs.push_back(call->back);
     calls_.erase(taken, calls_.end());
     const Frame frame = {grammar_->rule(rule).start, 0, MakeSet(std::move(backs))};

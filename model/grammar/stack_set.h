@@ -1,6 +1,6 @@
 // The stacks of a pushdown automaton that is in several places at once: a graph of frames with shared tails ("graph-
-// structured stack", Tomita 1987). Stacks that are in the same place at the same position of the text are one frame with
-// several ways back, so ambiguity costs no more than there are states.
+// structured stack", Tomita 1987). Stacks that are in the same place at the same position of the text are one frame
+// with several ways back, so ambiguity costs no more than there are states.
 #pragma once
 
 #include <cstdint>
@@ -28,14 +28,14 @@ struct StackKey {
   bool operator==(const StackKey& other) const { return low == other.low && high == other.high; }
 };
 
-// Sets of frames, each made once and never changed; later sets refer to earlier ones. Also the one step that all matching
-// is made of. Not thread-safe.
+// Sets of frames, each made once and never changed; later sets refer to earlier ones. Also the one step that all
+// matching is made of. Not thread-safe.
 class StackSet {
  public:
   // What is called from nowhere.
   static constexpr FrameSetId kBottom = 0;
   // Counts further than this from their bounds make no difference to a token (TokenTable::kMaxTokenBytes).
-  static constexpr uint32_t kCountHorizon = 256;
+  static constexpr uint32_t kCountHorizon = 65;
   // Places at one position; a step that would lead to more leads nowhere.
   static constexpr size_t kMaxFrames = 512;
 

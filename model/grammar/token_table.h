@@ -22,8 +22,9 @@ struct TokenTrie {
 // Immutable, thread-safe. Some megabytes for a large vocabulary.
 class TokenTable {
  public:
-  // Longer tokens never match.
-  static constexpr size_t kMaxTokenBytes = 255;
+  // Longer tokens (rows of spaces and dashes) never match: their text can be had in pieces, and the shorter tokens are,
+  // the fewer places in counted strings differ from each other.
+  static constexpr size_t kMaxTokenBytes = 64;
 
   // The tokens that are plain text (plain_text.h) of so many characters at most, and a trie of all others.
   struct Slice {

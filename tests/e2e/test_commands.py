@@ -26,12 +26,11 @@ def test_inspect_counts_quantized_kv_caches(dtype):
     def described(*flags):
         return json.loads(run_tandem("inspect", MODEL, "--json", *flags).stdout)
 
-    with open(MODEL / "config.json") as file:
-        config = json.load(file)
-    head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
-    rows = 2 * config["num_hidden_layers"] * config["num_key_value_heads"]
-    assert described("--kv-cache-dtype", "bfloat16")["kv_bytes_per_token"] == rows * 2 * head_dim
-    assert described("--kv-cache-dtype", dtype)["kv_bytes_per_token"] == rows * (head_dim + 4)  # a scale a row
+    config = json.loads((MODEL / "config.json").read_text())
+    layers = config["num_hidden_layers"]
+    latent = config["kv_lora_rank"] + config["qk_rope_head_dim"]
+    assert described("--kv-cache-dtype", "bfloat16")["kv_bytes_per_token"] == layers * 2 * latent
+    assert described("--kv-cache-dtype", dtype)["kv_bytes_per_token"] == layers * (latent + 2 * 4)  # two f32 scales
     assert run_tandem("inspect", MODEL, "--kv-cache-dtype", "int3").returncode == 2
 
 
