@@ -42,8 +42,6 @@ router::OutputFormats FormatsOf(const ApiFlags& flags, const router::ModelPrompt
     formats.tools = *tools;
   } else if (formats.tools == router::ToolFormat::kNone) {
     formats.tools = router::ToolFormat::kHermes;
-    spdlog::info("the chat template shows no known format of tool calls: calls are sure to come only with tool_choice "
-                 "'required' or a named tool");
   }
   spdlog::info("tool calls: {}, reasoning: {}", std::string(router::ToolFormatName(formats.tools)),
                std::string(router::ReasoningFormatName(formats.reasoning)));
@@ -77,13 +75,13 @@ absl::StatusOr<std::unique_ptr<TextService>> TextService::Start(RouterRuntime& r
   text->registry_->AddCollectable(text->process_metrics_);
   ASSIGN_OR_RETURN(text->codec_, router::ModelTextCodec::Load(opened.dir, opened.config.spec.vocab_size));
   ASSIGN_OR_RETURN(text->template_, router::ModelPromptTemplate::Load(opened.dir, options.chat_template));
+  text->structured_output_ = std::make_unique<router::StructuredOutput>(
+      text->codec_.get(), runtime.engine().vocab_size(),
+      router::StructuredOutputOptions{.end_tokens = opened.config.generation.eos_token_ids});
   text->executor_ = std::make_unique<router::ThreadPool>("text", kTextThreads);
   text->completions_ = std::make_unique<router::CompletionService>(
       &runtime.engine(), text->codec_.get(), text->template_.get(), text->executor_.get(),
       text->completion_metrics_.get(), options.completion);
-  text->structured_output_ = std::make_unique<router::StructuredOutput>(
-      text->codec_.get(), runtime.engine().vocab_size(),
-      router::StructuredOutputOptions{.end_tokens = opened.config.generation.eos_token_ids});
   return text;
 }
 
@@ -100,12 +98,12 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(RouterRuntime& runti
   context.defaults = server->text_->defaults();
   context.vocab_size = runtime.engine().vocab_size();
   context.max_model_len = runtime.engine().max_model_len();
-  context.structured_output = &server->text_->structured_output();
   context.hidden_size = static_cast<int32_t>(opened.config.spec.hidden_size);
   context.formats = FormatsOf(flags, server->text_->prompt_template());
   context.reasoning_field = flags.reasoning_field == "both"        ? router::ReasoningField::kBoth
                             : flags.reasoning_field == "reasoning" ? router::ReasoningField::kReasoning
                                                                    : router::ReasoningField::kReasoningContent;
+  context.structured_output = &server->text_->structured_output();
   std::vector<std::string> api_keys;
   if (!flags.api_key.empty()) {
     api_keys.push_back(flags.api_key);

@@ -33,9 +33,9 @@ class TextService {
   static absl::StatusOr<std::unique_ptr<TextService>> Start(RouterRuntime& runtime, const TextOptions& options);
 
   router::CompletionService& completions() { return *completions_; }
-  router::StructuredOutput& structured_output() { return *structured_output_; }
   metrics::Registry& registry() { return *registry_; }
   const router::ModelPromptTemplate& prompt_template() const { return *template_; }
+  router::StructuredOutput& structured_output() { return *structured_output_; }
   router::GenerationDefaults defaults() const { return defaults_; }
 
  private:
@@ -48,9 +48,9 @@ class TextService {
   std::shared_ptr<prometheus::Collectable> process_metrics_;
   std::unique_ptr<router::ModelTextCodec> codec_;
   std::unique_ptr<router::ModelPromptTemplate> template_;
+  std::unique_ptr<router::StructuredOutput> structured_output_;
   std::unique_ptr<router::ThreadPool> executor_;
   std::unique_ptr<router::CompletionService> completions_;
-  std::unique_ptr<router::StructuredOutput> structured_output_;
 };
 
 class ApiServer {

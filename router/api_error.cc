@@ -53,6 +53,12 @@ absl::Status InvalidField(absl::string_view param, absl::string_view message) {
   return WithApiCode(absl::InvalidArgumentError(message), "invalid_value", param);
 }
 
+absl::Status UnsupportedField(absl::string_view param) {
+  return WithApiCode(
+      absl::UnimplementedError(absl::StrCat("'", param, "' is not supported by this server yet; leave it out")),
+      "unsupported_parameter", param);
+}
+
 std::string ApiCode(const absl::Status& status) { return Payload(status, kCodePayload); }
 std::string ApiParam(const absl::Status& status) { return Payload(status, kParamPayload); }
 

@@ -25,6 +25,9 @@ absl::Status WithApiCode(absl::Status status, absl::string_view code, absl::stri
 // INVALID_ARGUMENT, code invalid_value.
 absl::Status InvalidField(absl::string_view param, absl::string_view message);
 
+// UNIMPLEMENTED, code unsupported_parameter.
+absl::Status UnsupportedField(absl::string_view param);
+
 // The short code of a status, if it carries one.
 std::string ApiCode(const absl::Status& status);
 std::string ApiParam(const absl::Status& status);

@@ -127,13 +127,15 @@ Json ShortId(const Json& id) {
   return shortened;
 }
 
-absl::Status CheckToolCallId(const Json& message, const std::string& where) {
-  const auto id = message.find("tool_call_id");
-  if (id == message.end() || id->is_null() || id->is_string()) {
-    return absl::OkStatus();
+absl::Status CheckTexts(const Json& message, const std::string& where) {
+  for (const char* name : {"name", "reasoning", "reasoning_content", "tool_call_id"}) {
+    const auto value = message.find(name);
+    if (value != message.end() && !value->is_null() && !value->is_string()) {
+      const std::string field = absl::StrCat(where, ".", name);
+      return InvalidField(field, absl::StrCat("'", field, "' must be a string"));
+    }
   }
-  const std::string field = where + ".tool_call_id";
-  return InvalidField(field, absl::StrCat("'", field, "' must be a string"));
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -164,7 +166,7 @@ absl::StatusOr<Json> NormaliseMessages(const Json* messages) {
     RETURN_IF_ERROR(CheckRole(message, where));
     RETURN_IF_ERROR(NormaliseContent(message, where));
     RETURN_IF_ERROR(NormaliseToolCalls(message, where));
-    RETURN_IF_ERROR(CheckToolCallId(message, where));
+    RETURN_IF_ERROR(CheckTexts(message, where));
     if (message.contains("reasoning") && !message.contains("reasoning_content")) {
       message["reasoning_content"] = message["reasoning"];
       message.erase("reasoning");

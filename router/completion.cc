@@ -67,6 +67,15 @@ GenerationRequest ToGeneration(CompletionRequest request, std::vector<int32_t> t
 
 }  // namespace
 
+Usage SumUsage(absl::Span<const Usage> answers) {
+  Usage total = answers.front();
+  for (const Usage& usage : answers.subspan(1)) {
+    total.completion_tokens += usage.completion_tokens;
+    total.reasoning_tokens += usage.reasoning_tokens;
+  }
+  return total;
+}
+
 CompletionService::CompletionService(TokenEngine* engine, const TextCodec* codec, const PromptTemplate* prompt_template,
                                      Executor* executor, CompletionMetrics* metrics, CompletionOptions options)
     : engine_(engine),
@@ -123,6 +132,9 @@ absl::StatusOr<std::shared_ptr<Completion>> CompletionService::Submit(Completion
   std::vector<int32_t>& tokens = encoded.tokens;
   Truncate(request, engine_->max_model_len(), tokens);
   RETURN_IF_ERROR(CheckLength(request.prompt, tokens.size(), engine_->max_model_len()));
+  if (request.make_constraint) {
+    ASSIGN_OR_RETURN(request.constraint, request.make_constraint(encoded.opens_reasoning));
+  }
   SamplingParams& sampling = request.sampling;
   const int64_t room = engine_->max_model_len() - static_cast<int64_t>(tokens.size());
   sampling.max_tokens = static_cast<int32_t>(request.prompt_only       ? 1

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "router/completion_metrics.h"
 #include "router/executor.h"
 #include "router/output_parser/output_parser.h"
@@ -57,6 +58,8 @@ struct CompletionRequest {
   std::string user;
   std::string cache_salt;
   std::shared_ptr<const TokenConstraint> constraint;
+  // Makes the constraint where it depends on whether the prompt ends within reasoning; may be empty.
+  std::function<absl::StatusOr<std::shared_ptr<const TokenConstraint>>(bool begins_in_reasoning)> make_constraint;
 };
 
 struct Usage {
@@ -65,6 +68,9 @@ struct Usage {
   int32_t cached_tokens = 0;
   int32_t reasoning_tokens = 0;  // of completion_tokens
 };
+
+// Of all answers to one prompt: the prompt counts once.
+Usage SumUsage(absl::Span<const Usage> answers);
 
 // What made a completion stop, when it was not the model's end of sequence.
 using StopReason = std::variant<std::monostate, std::string, int32_t>;

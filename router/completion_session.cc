@@ -178,16 +178,14 @@ void CompletionSession::WriteEvent(Json json, const Usage* usage) {
   writer_->Write(absl::StrCat("data: ", Dump(json), "\n\n"));
 }
 
-// A prompt counts once, whatever the number of its answers.
 Usage CompletionSession::TotalUsage() const {
   Usage total;
-  for (size_t i = 0; i < usage_.size(); ++i) {
-    total.completion_tokens += usage_[i].completion_tokens;
-    total.reasoning_tokens += usage_[i].reasoning_tokens;
-    if (i % answers_ == 0) {
-      total.prompt_tokens += usage_[i].prompt_tokens;
-      total.cached_tokens += usage_[i].cached_tokens;
-    }
+  for (size_t i = 0; i < usage_.size(); i += answers_) {
+    const Usage usage = SumUsage(absl::MakeConstSpan(usage_).subspan(i, answers_));
+    total.prompt_tokens += usage.prompt_tokens;
+    total.completion_tokens += usage.completion_tokens;
+    total.cached_tokens += usage.cached_tokens;
+    total.reasoning_tokens += usage.reasoning_tokens;
   }
   return total;
 }

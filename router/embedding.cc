@@ -36,15 +36,17 @@ EmbeddingJob::EmbeddingJob(CompletionService* service, EmbeddingRequest request,
 
 void EmbeddingJob::Start() { Advance(); }
 
-void EmbeddingJob::Cancel() {
+bool EmbeddingJob::Cancel() {
   EmbeddingSink sink;
   {
     absl::MutexLock lock(&mu_);
     sink = std::exchange(sink_, nullptr);
   }
-  if (sink != nullptr) {
-    CancelInEngine();
+  if (sink == nullptr) {
+    return false;
   }
+  CancelInEngine();
+  return true;
 }
 
 void EmbeddingJob::Advance() {

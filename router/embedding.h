@@ -44,8 +44,8 @@ class EmbeddingJob : public std::enable_shared_from_this<EmbeddingJob> {
   // On the executor. Errors go to the sink.
   void Start();
 
-  // Ends everything; the sink is not called any more.
-  void Cancel();
+  // Ends everything, so that the sink is not called any more. False when it was called already, or is about to be.
+  bool Cancel();
 
  private:
   // Submits inputs while there is room.

@@ -54,6 +54,20 @@ class ChatServiceImpl final : public v1::ChatService::CallbackService {
     return Stream<v1::CompleteStreamResponse>(*context, *request);
   }
 
+  grpc::ServerUnaryReactor* Embed(CallbackServerContext* context, const v1::EmbedRequest* request,
+                                  v1::EmbedResponse* response) override {
+    absl::StatusOr<ApiEmbeddingRequest> parsed = Parse(*context, *request);
+    if (!parsed.ok()) {
+      grpc::ServerUnaryReactor* reactor = context->DefaultReactor();
+      reactor->Finish(ToGrpcStatus(parsed.status()));
+      return reactor;
+    }
+    parsed->embedding.request_id = http::UsableRequestId(Metadata(*context, "x-request-id"));
+    auto* reactor = new EmbedCall(service_, *std::move(parsed), response);  // deletes itself
+    service_->executor().Post([job = reactor->job()] { job->Start(); });
+    return reactor;
+  }
+
   grpc::ServerUnaryReactor* ListModels(CallbackServerContext* context, const v1::ListModelsRequest*,
                                        v1::ListModelsResponse* response) override {
     const absl::Status allowed = Authorise(*context);
@@ -79,7 +93,8 @@ class ChatServiceImpl final : public v1::ChatService::CallbackService {
 
   // Checked at once, as the request message dies with the call.
   template <class Request>
-  absl::StatusOr<ApiRequest> Parse(const CallbackServerContext& context, const Request& request) const {
+  auto Parse(const CallbackServerContext& context, const Request& request) const
+      -> decltype(ToApiRequest(request, std::declval<RequestContext>())) {
     if (absl::Status allowed = Authorise(context); !allowed.ok()) {
       return allowed;
     }
@@ -87,7 +102,14 @@ class ChatServiceImpl final : public v1::ChatService::CallbackService {
   }
 
   CallInfo Info(const CallbackServerContext& context, const absl::StatusOr<ApiRequest>& parsed) const {
-    return {http::UsableRequestId(Metadata(context, "x-request-id")), parsed.ok() ? parsed->model : ""};
+    CallInfo info;
+    info.id = http::UsableRequestId(Metadata(context, "x-request-id"));
+    info.codec = &service_->codec();
+    if (parsed.ok()) {
+      info.model = parsed->model;
+      info.answers = parsed->completions.front().sampling.n;
+    }
+    return info;
   }
 
   template <class Request, class Response>

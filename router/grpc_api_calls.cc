@@ -57,4 +57,21 @@ void Call::OnDelta(const CompletionDelta& delta) {
   }
 }
 
+EmbedCall::EmbedCall(CompletionService* service, ApiEmbeddingRequest request, chat::v1::EmbedResponse* response)
+    : job_(std::make_shared<EmbeddingJob>(service, std::move(request.embedding),
+                                          [this, response](absl::StatusOr<EmbeddingResult> result) {
+                                            if (result.ok()) {
+                                              FillEmbeddings(*result, *response);
+                                            }
+                                            Finish(ToGrpcStatus(result.status()));
+                                          })) {
+  response->set_model(request.model);
+}
+
+void EmbedCall::OnCancel() {
+  if (job_->Cancel()) {
+    Finish(ToGrpcStatus(absl::CancelledError("the client cancelled the call")));
+  }
+}
+
 }  // namespace tandem::router

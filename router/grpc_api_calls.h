@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -15,11 +16,6 @@
 #include "router/grpc_api_status.h"
 
 namespace tandem::router {
-
-struct CallInfo {
-  std::string id;
-  std::string model;
-};
 
 // Where a call's deltas go: the reactor.
 class DeltaReceiver {
@@ -55,16 +51,23 @@ class Call : public std::enable_shared_from_this<Call> {
 template <class Response>
 class UnaryCall final : public grpc::ServerUnaryReactor, public DeltaReceiver {
  public:
-  UnaryCall(CallInfo info, Response* response) : response_(response) {
-    response->set_id(info.id);
-    response->set_model(info.model);
+  UnaryCall(CallInfo info, Response* response)
+      : info_(std::move(info)), response_(response), running_(info_.answers), usage_(info_.answers) {
+    response->set_id(info_.id);
+    response->set_model(info_.model);
   }
 
   const std::shared_ptr<Call>& call() const { return call_; }
 
   std::optional<absl::Status> Receive(const CompletionDelta& delta) override {
-    AppendDelta(delta, *response_);
-    return delta.finish_reason == FinishReason::kNone ? std::nullopt : std::make_optional(absl::OkStatus());
+    AppendToWhole(delta, info_, *response_);
+    usage_[delta.choice] = delta.usage;
+    running_ -= delta.finish_reason != FinishReason::kNone;
+    if (running_ > 0) {
+      return std::nullopt;
+    }
+    FillUsage(SumUsage(usage_), *response_->mutable_usage());
+    return absl::OkStatus();
   }
   void Close(const absl::Status& status) override { Finish(ToGrpcStatus(status)); }
 
@@ -72,7 +75,10 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public DeltaReceiver {
   void OnDone() override { delete this; }
 
  private:
+  const CallInfo info_;
   Response* const response_;
+  int32_t running_;           // answers
+  std::vector<Usage> usage_;  // of each answer
   const std::shared_ptr<Call> call_ = std::make_shared<Call>(this);
 };
 
@@ -80,7 +86,8 @@ class UnaryCall final : public grpc::ServerUnaryReactor, public DeltaReceiver {
 template <class Response>
 class StreamCall final : public grpc::ServerWriteReactor<Response>, public DeltaReceiver {
  public:
-  StreamCall(CallInfo info, size_t max_queue_bytes) : info_(std::move(info)), max_queue_bytes_(max_queue_bytes) {}
+  StreamCall(CallInfo info, size_t max_queue_bytes)
+      : info_(std::move(info)), max_queue_bytes_(max_queue_bytes), running_(info_.answers) {}
 
   const std::shared_ptr<Call>& call() const { return call_; }
 
@@ -88,7 +95,9 @@ class StreamCall final : public grpc::ServerWriteReactor<Response>, public Delta
     Response response;
     response.set_id(info_.id);
     response.set_model(info_.model);
-    AppendDelta(delta, response);
+    response.set_index(delta.choice);
+    AppendDelta(delta, *info_.codec, response);
+    FillUsage(delta.usage, *response.mutable_usage());
     {
       absl::MutexLock lock(&mu_);
       queued_bytes_ += response.ByteSizeLong();
@@ -98,7 +107,8 @@ class StreamCall final : public grpc::ServerWriteReactor<Response>, public Delta
       queue_.push_back(std::move(response));
     }
     Advance();
-    return delta.finish_reason == FinishReason::kNone ? std::nullopt : std::make_optional(absl::OkStatus());
+    running_ -= delta.finish_reason != FinishReason::kNone;
+    return running_ > 0 ? std::nullopt : std::make_optional(absl::OkStatus());
   }
 
   void Close(const absl::Status& status) override {
@@ -152,6 +162,7 @@ class StreamCall final : public grpc::ServerWriteReactor<Response>, public Delta
 
   const CallInfo info_;
   const size_t max_queue_bytes_;
+  int32_t running_;  // answers
   const std::shared_ptr<Call> call_ = std::make_shared<Call>(this);
 
   absl::Mutex mu_;
@@ -160,6 +171,20 @@ class StreamCall final : public grpc::ServerWriteReactor<Response>, public Delta
   bool busy_ ABSL_GUARDED_BY(mu_) = false;        // a write is under way, or the end has begun
   std::optional<grpc::Status> end_ ABSL_GUARDED_BY(mu_);
   Response current_;  // being written
+};
+
+// All embeddings at once.
+class EmbedCall final : public grpc::ServerUnaryReactor {
+ public:
+  EmbedCall(CompletionService* service, ApiEmbeddingRequest request, chat::v1::EmbedResponse* response);
+
+  const std::shared_ptr<EmbeddingJob>& job() const { return job_; }
+
+  void OnCancel() override;
+  void OnDone() override { delete this; }
+
+ private:
+  const std::shared_ptr<EmbeddingJob> job_;
 };
 
 }  // namespace tandem::router

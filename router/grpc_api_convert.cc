@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -11,23 +12,63 @@
 namespace tandem::router {
 namespace {
 
-Json OptionsJson(const chat::v1::GenerationOptions& options) {
-  Json json = Json::object();
+absl::StatusOr<Json> StructJson(const google::protobuf::Struct& value, absl::string_view field) {
+  std::string text;
+  const auto status = google::protobuf::util::MessageToJsonString(value, &text);
+  Json json = status.ok() ? Json::parse(text, nullptr, /*allow_exceptions=*/false) : Json(Json::value_t::discarded);
+  if (json.is_discarded()) {
+    return InvalidField(field, absl::StrCat("'", field, "' has values that JSON cannot hold"));
+  }
+  return json;
+}
+
+// Fields that are the same in both worlds.
+void AddSampling(const chat::v1::GenerationOptions& options, Json& json) {
   if (options.has_temperature()) json["temperature"] = options.temperature();
   if (options.has_top_p()) json["top_p"] = options.top_p();
   if (options.has_top_k()) json["top_k"] = options.top_k();
   if (options.has_min_p()) json["min_p"] = options.min_p();
+  if (options.has_presence_penalty()) json["presence_penalty"] = options.presence_penalty();
+  if (options.has_frequency_penalty()) json["frequency_penalty"] = options.frequency_penalty();
+  if (options.has_repetition_penalty()) json["repetition_penalty"] = options.repetition_penalty();
+  for (const auto& [token, bias] : options.logit_bias()) json["logit_bias"][absl::StrCat(token)] = bias;
+  if (options.allowed_token_ids_size() > 0) json["allowed_token_ids"] = options.allowed_token_ids();
   if (options.has_seed()) json["seed"] = options.seed();
+  if (options.has_n()) json["n"] = options.n();
+}
+
+void AddLimits(const chat::v1::GenerationOptions& options, Json& json) {
   if (options.has_max_tokens()) json["max_tokens"] = options.max_tokens();
   if (options.has_min_tokens()) json["min_tokens"] = options.min_tokens();
-  if (options.stop_size() > 0) json["stop"] = std::vector<std::string>(options.stop().begin(), options.stop().end());
-  if (options.stop_token_ids_size() > 0) {
-    json["stop_token_ids"] = std::vector<int64_t>(options.stop_token_ids().begin(), options.stop_token_ids().end());
-  }
+  if (options.stop_size() > 0) json["stop"] = options.stop();
+  if (options.stop_token_ids_size() > 0) json["stop_token_ids"] = options.stop_token_ids();
   if (options.has_ignore_eos()) json["ignore_eos"] = options.ignore_eos();
   if (options.has_include_stop_str_in_output())
     json["include_stop_str_in_output"] = options.include_stop_str_in_output();
   if (options.has_skip_special_tokens()) json["skip_special_tokens"] = options.skip_special_tokens();
+  if (options.has_prompt_logprobs()) json["prompt_logprobs"] = options.prompt_logprobs();
+}
+
+// Of GenerationOptions or EmbedRequest.
+template <class Fields>
+void AddService(const Fields& fields, Json& json) {
+  if (fields.has_truncate_prompt_tokens()) json["truncate_prompt_tokens"] = fields.truncate_prompt_tokens();
+  if (fields.has_priority()) json["priority"] = fields.priority();
+  if (fields.has_user()) json["user"] = fields.user();
+  if (fields.has_cache_salt()) json["cache_salt"] = fields.cache_salt();
+}
+
+absl::StatusOr<Json> OptionsJson(const chat::v1::GenerationOptions& options) {
+  Json json = Json::object();
+  AddSampling(options, json);
+  AddLimits(options, json);
+  AddService(options, json);
+  if (options.has_response_format()) {
+    ASSIGN_OR_RETURN(json["response_format"], StructJson(options.response_format(), "response_format"));
+  }
+  if (options.has_structured_outputs()) {
+    ASSIGN_OR_RETURN(json["structured_outputs"], StructJson(options.structured_outputs(), "structured_outputs"));
+  }
   return json;
 }
 
@@ -41,16 +82,6 @@ Json MessageJson(const chat::v1::ChatMessage& message) {
     json["tool_calls"].push_back({{"id", call.id()},
                                   {"type", "function"},
                                   {"function", {{"name", call.name()}, {"arguments", call.arguments()}}}});
-  }
-  return json;
-}
-
-absl::StatusOr<Json> StructJson(const google::protobuf::Struct& value, absl::string_view field) {
-  std::string text;
-  const auto status = google::protobuf::util::MessageToJsonString(value, &text);
-  Json json = status.ok() ? Json::parse(text, nullptr, /*allow_exceptions=*/false) : Json(Json::value_t::discarded);
-  if (json.is_discarded()) {
-    return InvalidField(field, absl::StrCat("'", field, "' has values that JSON cannot hold"));
   }
   return json;
 }
@@ -92,8 +123,17 @@ absl::Status AddTools(const Request& request, Json& json) {
 }
 
 template <class Request>
+constexpr bool kIsStream =
+    std::is_same_v<Request, chat::v1::ChatStreamRequest> || std::is_same_v<Request, chat::v1::CompleteStreamRequest>;
+
+template <class Request>
 absl::StatusOr<ApiRequest> ParseChat(const Request& request, const RequestContext& context) {
-  Json json = OptionsJson(request.options());
+  ASSIGN_OR_RETURN(Json json, OptionsJson(request.options()));
+  if (request.options().has_logprobs()) {
+    json["logprobs"] = true;
+    json["top_logprobs"] = request.options().logprobs();
+  }
+  json["stream"] = kIsStream<Request>;
   json["model"] = request.model();
   json["messages"] = Json::array();
   for (const chat::v1::ChatMessage& message : request.messages()) {
@@ -111,7 +151,9 @@ absl::StatusOr<ApiRequest> ParseChat(const Request& request, const RequestContex
 
 template <class Request>
 absl::StatusOr<ApiRequest> ParseComplete(const Request& request, const RequestContext& context) {
-  Json json = OptionsJson(request.options());
+  ASSIGN_OR_RETURN(Json json, OptionsJson(request.options()));
+  if (request.options().has_logprobs()) json["logprobs"] = request.options().logprobs();
+  json["stream"] = kIsStream<Request>;
   json["model"] = request.model();
   if (request.has_text()) json["prompt"] = request.text();
   if (request.has_tokens()) {
@@ -136,8 +178,39 @@ absl::StatusOr<ApiRequest> ToApiRequest(const chat::v1::CompleteStreamRequest& r
   return ParseComplete(request, context);
 }
 
-void AppendAnswer(const CompletionDelta& delta, chat::v1::ChatResponse& out) {
-  chat::v1::ChatMessage& message = *out.mutable_message();
+absl::StatusOr<ApiEmbeddingRequest> ToApiRequest(const chat::v1::EmbedRequest& request, const RequestContext& context) {
+  Json json = {{"model", request.model()}, {"input", Json::array()}};
+  for (const chat::v1::EmbedInput& input : request.inputs()) {
+    json["input"].push_back(input.has_tokens() ? Json(input.tokens().ids()) : Json(input.text()));
+  }
+  if (request.has_dimensions()) json["dimensions"] = request.dimensions();
+  if (request.pooling() == chat::v1::POOLING_MEAN) json["pooling"] = "mean";
+  if (request.has_add_special_tokens()) json["add_special_tokens"] = request.add_special_tokens();
+  AddService(request, json);
+  return ParseEmbeddingRequest(json, context);
+}
+
+void FillLogprobs(const PositionLogprobs& position, const TextCodec& codec, chat::v1::PositionLogprobs& out) {
+  const auto fill = [&codec](const TokenLogprob& from, chat::v1::TokenLogprob& to) {
+    to.set_token_id(from.token);
+    to.set_token(codec.TokenBytes(from.token));
+    to.set_logprob(from.logprob);
+    to.set_rank(from.rank);
+  };
+  fill(position.chosen, *out.mutable_chosen());
+  for (const TokenLogprob& likely : position.top) {
+    fill(likely, *out.add_top());
+  }
+}
+
+void FillEmbeddings(const EmbeddingResult& result, chat::v1::EmbedResponse& out) {
+  for (const std::vector<float>& vector : result.vectors) {
+    out.add_embeddings()->mutable_values()->Add(vector.begin(), vector.end());
+  }
+  out.set_prompt_tokens(result.prompt_tokens);
+}
+
+void AppendAnswer(const CompletionDelta& delta, chat::v1::ChatMessage& message) {
   message.mutable_content();  // there, even if empty
   for (const OutputEvent& event : delta.events.list()) {
     switch (event.kind) {

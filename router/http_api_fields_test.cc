@@ -100,6 +100,7 @@ TEST_F(HttpApiFieldsTest, PromptsAreTruncatedFromTheFront) {
 TEST_F(HttpApiFieldsTest, WrongChoiceFieldsAreNamed) {
   EXPECT_EQ(ChatError(R"("n":129)"), "400 invalid_value n");
   EXPECT_EQ(ChatError(R"("n":2,"best_of":"x")"), "400 invalid_value best_of");
+  EXPECT_EQ(ChatError(R"("n":2,"best_of":3)"), "400 invalid_value best_of");
   EXPECT_EQ(ChatError(R"("presence_penalty":2.1)"), "400 invalid_value presence_penalty");
   EXPECT_EQ(ChatError(R"("frequency_penalty":"x")"), "400 invalid_value frequency_penalty");
   EXPECT_EQ(ChatError(R"("repetition_penalty":0)"), "400 invalid_value repetition_penalty");
@@ -138,7 +139,7 @@ TEST_F(HttpApiFieldsTest, WrongTextFieldsAreNamed) {
 
 TEST_F(HttpApiFieldsTest, UnsupportedFieldsAreRefusedByName) {
   for (const char* field :
-       {R"("echo":true)", R"("response_format":{"type":"json_object"})", R"("best_of":2)", R"("bad_words":["x"])"}) {
+       {R"("echo":true)", R"("bad_words":["x"])"}) {
     const std::string name(field + 1, strchr(field + 1, '"'));
     EXPECT_EQ(ChatError(field), absl::StrCat("501 unsupported_parameter ", name));
   }
@@ -160,6 +161,8 @@ TEST_F(HttpApiFieldsTest, WrongMessagesAreNamed) {
   EXPECT_EQ(error(R"([{"role":"user","content":[{"type":"image_url","image_url":{"url":"x"}}]}])"),
             "400 invalid_value messages[0].content[0]");
   EXPECT_EQ(error(R"([{"role":"assistant","tool_calls":[{}]}])"), "400 invalid_value messages[0].tool_calls");
+  EXPECT_EQ(error(R"([{"role":"user","content":"x","name":1}])"), "400 invalid_value messages[0].name");
+  EXPECT_EQ(error(R"([{"role":"assistant","content":"x","reasoning":{}}])"), "400 invalid_value messages[0].reasoning");
   EXPECT_EQ(error(R"([{"role":"function","content":""}])"), "400 template_error messages");
   EXPECT_EQ(error(absl::StrCat(R"([{"role":"user","content":")", std::string(1000, 'x'), "\"}]")),
             "400 context_length_exceeded messages");

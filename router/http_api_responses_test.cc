@@ -35,7 +35,7 @@ class HttpApiResponsesTest : public HttpApiTest {
 };
 
 TEST_F(HttpApiResponsesTest, AnswersAText) {
-  Send(R"({"input":"hi","instructions":"be short","max_output_tokens":7,"temperature":0,"store":false})");
+  Send(R"({"input":"hi","instructions":"be short","max_output_tokens":7,"temperature":0,"store":true})");
   const GenerationRequest request = engine_.AwaitSubmitted(1);
   EXPECT_EQ(codec_.Decode(request.prompt, false), "system: be short<|end|>user: hi<|end|>assistant: ");
   EXPECT_EQ(request.sampling.max_tokens, 7);
@@ -62,27 +62,22 @@ TEST_F(HttpApiResponsesTest, TakesConversations) {
             "user: a<|end|>assistant: b<|end|>user: c<|end|>assistant: ");
 }
 
-TEST_F(HttpApiResponsesTest, StreamsTypedEventsInOrder) {
+TEST_F(HttpApiResponsesTest, StreamsNumberedEvents) {
   Send(R"({"input":"hi","stream":true})");
   engine_.Emit(1, "he");
   engine_.Finish(1, FinishReason::kStop, ByteCodec::kEnd);
-  std::vector<std::string> types;
   std::string text;
   const std::vector<Json> events = ReadEvents();
-  for (const Json& event : events) {
-    EXPECT_EQ(event["sequence_number"], types.size());
-    if (event["type"] == "response.output_text.delta") {
-      text += event["delta"].get<std::string>();
-      if (types.back() == "response.output_text.delta") types.pop_back();
-    }
-    types.push_back(event["type"]);
+  for (size_t i = 0; i < events.size(); ++i) {
+    EXPECT_EQ(events[i]["sequence_number"], i);
+    if (events[i]["type"] == "response.output_text.delta") text += events[i]["delta"].get<std::string>();
   }
   EXPECT_EQ(text, "he");
   EXPECT_EQ(events.back()["response"]["output"][0]["content"][0]["text"], "he");
   EXPECT_EQ(events.back()["response"]["usage"]["output_tokens"], 3);
 }
 
-TEST_F(HttpApiResponsesTest, TheOrderOfEventsIsOpenAis) {
+TEST_F(HttpApiResponsesTest, StreamsTypedEventsInOpenAisOrder) {
   Send(R"({"input":"hi","stream":true})");
   engine_.Finish(1, FinishReason::kLength, 'x');
   std::vector<std::string> types;
@@ -116,13 +111,15 @@ TEST_F(HttpApiResponsesTest, WrongAndUnsupportedFieldsAreNamed) {
   EXPECT_EQ(ResponseError("{}"), "400 invalid_value input");
   EXPECT_EQ(ResponseError(R"({"input":7})"), "400 invalid_value input");
   EXPECT_EQ(ResponseError(R"({"input":[7]})"), "400 invalid_value input[0]");
+  EXPECT_EQ(ResponseError(R"({"input":[{"type":"poem"}]})"), "400 invalid_value input[0].type");
   EXPECT_EQ(ResponseError(R"({"input":[{"role":"king","content":"x"}]})"), "400 invalid_value input");
   EXPECT_EQ(ResponseError(R"({"input":[{"type":"function_call_output"}]})"), "501 unsupported_parameter input[0]");
   EXPECT_EQ(ResponseError(R"({"input":"x","max_output_tokens":0})"), "400 invalid_value max_output_tokens");
   EXPECT_EQ(ResponseError(R"({"input":"x","temperature":3})"), "400 invalid_value temperature");
   EXPECT_EQ(ResponseError(R"({"input":"x","reasoning":7})"), "400 invalid_value reasoning");
   EXPECT_EQ(ResponseError(R"({"input":"x","text":{"format":7}})"), "400 invalid_value text.format");
-  EXPECT_EQ(ResponseError(R"({"input":"x","store":true})"), "501 unsupported_parameter store");
+  EXPECT_EQ(ResponseError(R"({"input":"x","store":1})"), "400 invalid_value store");
+  EXPECT_EQ(ResponseError(R"({"input":"x","background":true})"), "501 unsupported_parameter background");
   EXPECT_EQ(ResponseError(R"({"input":"x","previous_response_id":"y"})"),
             "501 unsupported_parameter previous_response_id");
   EXPECT_EQ(ResponseError(R"({"input":"x","model":"y"})"), "404 model_not_found model");

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/substitute.h"
+#include "router/api_error.h"
 #include "router/testing/http_api_fixture.h"
 
 namespace tandem::router {
@@ -175,6 +176,73 @@ TEST_F(HttpApiToolsTest, WithoutAParserThereAreNoTools) {
   EXPECT_EQ(ChatError(kTools), "501 unsupported_parameter tools");
   EXPECT_EQ(Answer(absl::StrCat(kTools, R"(,"tool_choice":"none")"), "<think>x")["choices"][0]["message"]["content"],
             "<think>x");
+}
+
+// Whether the constraint lets the whole text through, and the answer end there.
+bool Allows(const TokenConstraint* constraint, absl::string_view text) {
+  if (constraint == nullptr) return true;
+  const std::unique_ptr<TokenConstraint> progress = constraint->Clone();
+  for (char c : text) {
+    if (!progress->Accept(static_cast<unsigned char>(c)).ok()) return false;
+  }
+  return progress->Accept(ByteCodec::kEnd).ok();
+}
+
+TEST_F(HttpApiToolsTest, CallsCanBeForced) {
+  formats_.tools = ToolFormat::kGlm45;
+  Start({});
+  const std::string tools =
+      R"("tools":[{"type":"function","function":{"name":"a"}},{"type":"function","function":{"name":"b"}}],)";
+  const std::string a = "<tool_call>\n{\"name\": \"a\", \"arguments\": {}}\n</tool_call>";
+  const std::string b = "<tool_call>\n{\"name\": \"b\", \"arguments\": {}}\n</tool_call>";
+  const auto constraint = [&](absl::string_view fields) {
+    const Json body = Answer(tools + std::string(fields), b);
+    EXPECT_EQ(body["choices"][0]["message"]["tool_calls"][0]["function"]["name"], "b") << "read in the forced format";
+    return engine_.AwaitSubmitted(requests_).constraint;
+  };
+  const auto required = constraint(R"("tool_choice":"required")");
+  ASSERT_NE(required, nullptr);
+  EXPECT_TRUE(Allows(required.get(), a));
+  EXPECT_TRUE(Allows(required.get(), a + "\n" + b));
+  EXPECT_TRUE(Allows(required.get(), "<think>hm</think>\n\n" + b));
+  EXPECT_FALSE(Allows(required.get(), ""));
+  EXPECT_FALSE(Allows(required.get(), "hm"));
+  const auto one = constraint(R"("tool_choice":"required","parallel_tool_calls":false)");
+  EXPECT_TRUE(Allows(one.get(), a));
+  EXPECT_FALSE(Allows(one.get(), a + "\n" + b));
+  const auto named = constraint(R"("tool_choice":{"type":"function","function":{"name":"b"}})");
+  EXPECT_TRUE(Allows(named.get(), b));
+  EXPECT_FALSE(Allows(named.get(), a));
+}
+
+TEST_F(HttpApiToolsTest, ForcedCallsWaitForTheEndOfReasoning) {
+  Answer(absl::StrCat(kTools, R"(,"tool_choice":"required","chat_template_kwargs":{"open_reasoning":true})"), "x");
+  const auto constraint = engine_.AwaitSubmitted(1).constraint;
+  const std::string call = "<tool_call>\n{\"name\": \"weather\", \"arguments\": {}}\n</tool_call>";
+  EXPECT_TRUE(Allows(constraint.get(), "hm</think>" + call));
+  EXPECT_FALSE(Allows(constraint.get(), call));
+}
+
+TEST_F(HttpApiToolsTest, StructuredOutputWaitsForTheEndOfReasoning) {
+  const std::string format = R"("response_format":{"type":"json_object"})";
+  Answer(format + R"(,"chat_template_kwargs":{"open_reasoning":true})", "x");
+  EXPECT_TRUE(Allows(engine_.AwaitSubmitted(1).constraint.get(), "hm</think>\n{}"));
+  EXPECT_FALSE(Allows(engine_.AwaitSubmitted(1).constraint.get(), "{}"));
+  Answer(format, "x");
+  EXPECT_TRUE(Allows(engine_.AwaitSubmitted(2).constraint.get(), "{}"));
+  EXPECT_TRUE(Allows(engine_.AwaitSubmitted(2).constraint.get(), "<think>hm</think>{}"));
+  EXPECT_FALSE(Allows(engine_.AwaitSubmitted(2).constraint.get(), "hm"));
+}
+
+TEST_F(HttpApiToolsTest, WithAutoNothingIsForced) {
+  Answer(absl::StrCat(kTools, R"(,"tool_choice":"auto")"), "x");
+  EXPECT_EQ(engine_.AwaitSubmitted(1).constraint, nullptr);
+}
+
+TEST_F(HttpApiToolsTest, SchemasThatCannotBeForcedAreRefused) {
+  EXPECT_EQ(ChatError(R"("tool_choice":"required","tools":[{"type":"function","function":
+                         {"name":"f","parameters":{"properties":{"a":{"not":{}}}}}}])"),
+            "400 invalid_value tools");
 }
 
 TEST_F(HttpApiToolsTest, WrongToolsAreRefused) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "base/status.h"
 
 namespace tandem::router {
@@ -109,6 +110,12 @@ absl::StatusOr<model::RenderedPrompt> ModelPromptTemplate::RenderAnyForm(const J
 absl::StatusOr<std::vector<PromptSpan>> ModelPromptTemplate::Render(const Json& messages, const Json& tools,
                                                                     const PromptOptions& options) const {
   RETURN_IF_ERROR(template_.status());
+  if (!tools.is_null() && !knows_tools()) {
+    absl::call_once(tools_warning_, [] {
+      spdlog::warn(
+          "the chat template does not show 'tools' to the model: it calls them only where 'tool_choice' says so");
+    });
+  }
   model::ChatTemplateOptions render;
   render.add_generation_prompt = options.add_generation_prompt;
   render.continue_final_message = options.continue_final_message;

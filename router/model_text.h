@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 
+#include "absl/base/call_once.h"
 #include "absl/status/statusor.h"
 #include "model/chat_template.h"
 #include "model/tokenizer/tokenizer.h"
@@ -47,6 +48,7 @@ class ModelPromptTemplate : public PromptTemplate {
   // Whether the template shows the tools of a request to the model.
   bool knows_tools() const { return template_.ok() && template_->Mentions("tools"); }
 
+  // Tools that the template does not show are left out; the first time that is logged.
   absl::StatusOr<std::vector<PromptSpan>> Render(const Json& messages, const Json& tools,
                                                  const PromptOptions& options) const override;
 
@@ -54,6 +56,7 @@ class ModelPromptTemplate : public PromptTemplate {
   absl::StatusOr<model::RenderedPrompt> RenderAnyForm(const Json& messages, const Json& tools,
                                                       model::ChatTemplateOptions options) const;
 
+  mutable absl::once_flag tools_warning_;
   absl::StatusOr<model::ChatTemplate> template_ = absl::FailedPreconditionError("no template was loaded");
 };
 

@@ -8,9 +8,9 @@
 #include "router/api_error.h"
 #include "router/chat_messages.h"
 #include "router/field_reader.h"
+#include "router/output_fields.h"
 #include "router/prompt_fields.h"
 #include "router/sampling_fields.h"
-#include "router/tool_request.h"
 
 namespace tandem::router {
 namespace {
@@ -35,12 +35,6 @@ constexpr Unsupported kUnsupported[] = {
 constexpr const char* kIgnored[] = {"metadata",  "store",      "service_tier", "prompt_cache_key",
                                     "verbosity", "modalities", "session_id",   "request_id"};
 
-absl::Status UnsupportedField(absl::string_view name) {
-  return WithApiCode(
-      absl::UnimplementedError(absl::StrCat("'", name, "' is not supported by this server yet; leave it out")),
-      "unsupported_parameter", name);
-}
-
 absl::Status CheckUnsupported(FieldReader& fields) {
   for (const Unsupported& field : kUnsupported) {
     const Json* value = fields.Find(field.name);
@@ -59,19 +53,6 @@ absl::Status CheckUnsupported(FieldReader& fields) {
   for (const char* name : kIgnored) {
     fields.Find(name);
   }
-  return absl::OkStatus();
-}
-
-// What the answer must look like: compiled here, on the thread that parses.
-absl::Status ReadConstraint(FieldReader& fields, const RequestContext& context, CompletionRequest& out) {
-  ASSIGN_OR_RETURN(const std::optional<GrammarSpec> spec, ReadStructuredOutput(fields));
-  if (!spec.has_value()) {
-    return absl::OkStatus();
-  }
-  if (context.structured_output == nullptr) {
-    return UnsupportedField(spec->field);
-  }
-  ASSIGN_OR_RETURN(out.constraint, context.structured_output->Constrain(*spec));
   return absl::OkStatus();
 }
 
@@ -104,7 +85,6 @@ absl::Status ReadCommon(FieldReader& fields, const RequestContext& context, ApiR
   RETURN_IF_ERROR(fields.Bool("skip_special_tokens", shared.skip_special_tokens));
   RETURN_IF_ERROR(ReadTruncation(fields, context.max_model_len, shared.truncate_prompt_tokens));
   RETURN_IF_ERROR(ReadService(fields, shared.priority, shared.user, shared.cache_salt));
-  RETURN_IF_ERROR(ReadConstraint(fields, context, shared));
   RETURN_IF_ERROR(fields.Bool("return_token_ids", request.response.token_ids));
   RETURN_IF_ERROR(fields.Bool("return_tokens_as_token_ids", request.response.tokens_as_ids));
   return ReadStream(fields, request.stream);
@@ -177,34 +157,6 @@ absl::StatusOr<ChatPrompt> ReadChatPrompt(FieldReader& fields) {
   return prompt;
 }
 
-// Tools, and what becomes of the text of the answers.
-absl::Status ReadOutput(FieldReader& fields, const RequestContext& context, ChatPrompt& prompt,
-                        CompletionRequest& out) {
-  ASSIGN_OR_RETURN(ToolRequest request, ReadTools(fields));
-  auto output = std::make_shared<OutputParserOptions>();
-  RETURN_IF_ERROR(fields.Bool("include_reasoning", output->include_reasoning));
-  output->formats.reasoning = context.formats.reasoning;
-  if (request.choice != ToolChoice::kNone) {
-    if (context.formats.tools == ToolFormat::kNone) {
-      return WithApiCode(absl::UnimplementedError("'tools' need a parser for this model's tool calls: start the server "
-                                                  "with --tool-call-parser"),
-                         "unsupported_parameter", "tools");
-    }
-    if (request.choice != ToolChoice::kAuto) {
-      return UnsupportedField("tool_choice");
-    }
-    output->formats.tools = context.formats.tools;
-    output->schemas = ToolSchemas(request.tools);
-    output->parallel_tool_calls = request.parallel;
-    prompt.tools = std::move(request.tools);
-  }
-  if (context.formats.tools != ToolFormat::kNone && SyntaxOf(context.formats.tools).short_ids) {
-    ShortenToolCallIds(prompt.messages);
-  }
-  out.output = std::move(output);
-  return absl::OkStatus();
-}
-
 }  // namespace
 
 absl::StatusOr<std::string> ResolveModel(absl::string_view model, const RequestContext& context) {
@@ -236,7 +188,7 @@ absl::StatusOr<ApiRequest> ParseChatRequest(const Json& json, const RequestConte
   RETURN_IF_ERROR(FinishResponse(completion.sampling, request));
   request.response.reasoning_field = context.reasoning_field;
   ASSIGN_OR_RETURN(ChatPrompt prompt, ReadChatPrompt(fields));
-  RETURN_IF_ERROR(ReadOutput(fields, context, prompt, completion));
+  RETURN_IF_ERROR(ReadChatOutput(fields, context, prompt, completion));
   completion.prompt = std::move(prompt);
   request.completions.push_back(std::move(completion));
   request.ignored = fields.Unknown();
@@ -253,6 +205,7 @@ absl::StatusOr<ApiRequest> ParseTextRequest(const Json& json, const RequestConte
   RETURN_IF_ERROR(ReadTextLogprobs(fields, shared.sampling));
   RETURN_IF_ERROR(FinishResponse(shared.sampling, request));
   RETURN_IF_ERROR(ReadEcho(fields, request, shared));
+  RETURN_IF_ERROR(ReadTextOutput(fields, context, shared));
   ASSIGN_OR_RETURN(std::vector<Prompt> prompts, ReadPrompts(fields, "prompt", kMaxPrompts, context.vocab_size));
   if (prompts.size() * shared.sampling.n > kMaxChoices) {
     return InvalidField("n", absl::StrCat("'n' times the number of prompts must be at most ", kMaxChoices));

@@ -30,7 +30,7 @@ struct RequestContext {
   int32_t hidden_size = 0;  // length of an embedding
   OutputFormats formats;    // of the model's answers
   ReasoningField reasoning_field = ReasoningField::kReasoningContent;
-  StructuredOutput* structured_output = nullptr;  // null: requests that ask for it are refused
+  StructuredOutput* structured_output = nullptr;  // null: requests that ask for it, or force tool calls, are refused
 };
 
 struct StreamOptions {

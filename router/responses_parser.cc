@@ -42,7 +42,6 @@ constexpr const char* kShared[] = {"model",
 constexpr std::pair<const char*, const char*> kUnsupported[] = {{"previous_response_id", "[]"},
                                                                 {"conversation", "[]"},
                                                                 {"background", "[false]"},
-                                                                {"store", "[false]"},
                                                                 {"prompt", "[]"},
                                                                 {"tools", "[[]]"},
                                                                 {"truncation", "[\"disabled\"]"},
@@ -91,11 +90,14 @@ absl::Status AddItem(const Json& item, size_t index, Json& messages) {
   if (type == "reasoning") {
     return absl::OkStatus();  // what was thought in earlier turns plays no part
   }
-  if (type != "message") {
+  if (type == "function_call" || type == "function_call_output" || type == "item_reference") {
     return WithApiCode(absl::UnimplementedError(absl::StrCat("'", where,
                                                              "' is of a type that this server does not "
                                                              "support; it takes messages")),
                        "unsupported_parameter", where);
+  }
+  if (type != "message") {
+    return InvalidField(where + ".type", absl::StrCat("'", where, ".type' must be 'message'"));
   }
   messages.push_back({{"role", item.value("role", Json())}, {"content", ChatContent(item.value("content", Json()))}});
   return absl::OkStatus();
@@ -155,6 +157,8 @@ absl::StatusOr<Json> ToChat(FieldReader& fields) {
       chat[name] = *value;
     }
   }
+  bool store = false;  // nothing is, and the response says so
+  RETURN_IF_ERROR(fields.Bool("store", store));
   ASSIGN_OR_RETURN(chat["messages"], ChatMessages(fields));
   int32_t max_tokens = 0;
   RETURN_IF_ERROR(fields.Int("max_output_tokens", {1, std::numeric_limits<int32_t>::max()}, max_tokens));

@@ -27,9 +27,7 @@ absl::Status ReadAnswers(FieldReader& fields, int32_t& n) {
   if (best_of == n) {
     return absl::OkStatus();
   }
-  return WithApiCode(absl::UnimplementedError(absl::StrCat("'best_of' must be equal to n, which is ", n,
-                                                           ": answers are not ranked by this server")),
-                     "unsupported_parameter", "best_of");
+  return fields.Invalid("best_of", absl::StrCat("equal to n, which is ", n, ": this server does not rank answers"));
 }
 
 // {"50256": -100}: as JSON has it, with the ids in strings.

@@ -1,6 +1,6 @@
 // Fields that several endpoints share: how tokens are chosen, and how a request is served among others.
 //
-// Errors of all functions: INVALID_ARGUMENT naming the field, UNIMPLEMENTED for best_of above n.
+// Errors of all functions: INVALID_ARGUMENT naming the field.
 #pragma once
 
 #include <optional>

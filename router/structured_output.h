@@ -61,6 +61,10 @@ class StructuredOutput {
   // CompileGrammar.
   absl::StatusOr<std::shared_ptr<const TokenConstraint>> Constrain(const GrammarSpec& spec);
 
+  // What `spec` asks for, behind a text that `prefix` describes; equal keys must stand for equal prefixes.
+  absl::StatusOr<std::shared_ptr<const TokenConstraint>> ConstrainBehind(const std::string& prefix_key,
+                                                                         const Compose& prefix, const GrammarSpec& spec);
+
   // The same for a composed grammar; equal keys must stand for equal grammars. Errors: those of `compose`, and
   // INVALID_ARGUMENT as above, without a field.
   absl::StatusOr<std::shared_ptr<const TokenConstraint>> Constrain(const std::string& key, const Compose& compose);

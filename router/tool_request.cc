@@ -105,7 +105,7 @@ absl::Status RefuseLegacy(FieldReader& fields) {
 
 }  // namespace
 
-absl::StatusOr<ToolRequest> ReadTools(FieldReader& fields) {
+absl::StatusOr<ToolRequest> ReadToolRequest(FieldReader& fields) {
   ToolRequest out;
   RETURN_IF_ERROR(RefuseLegacy(fields));
   RETURN_IF_ERROR(fields.Bool("parallel_tool_calls", out.parallel));

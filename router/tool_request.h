@@ -24,6 +24,6 @@ struct ToolRequest {
 
 // Reads tools, tool_choice and parallel_tool_calls, and refuses the older functions and function_call. Errors:
 // INVALID_ARGUMENT naming the field.
-absl::StatusOr<ToolRequest> ReadTools(FieldReader& fields);
+absl::StatusOr<ToolRequest> ReadToolRequest(FieldReader& fields);
 
 }  // namespace tandem::router

@@ -14,7 +14,7 @@ constexpr char kTool[] =
 absl::StatusOr<ToolRequest> Read(const std::string& json) {
   const Json object = Json::parse(json);
   FieldReader fields(object);
-  return ReadTools(fields);
+  return ReadToolRequest(fields);
 }
 
 // The field that is complained about.

@@ -49,10 +49,11 @@ TokenTable::TokenTable(std::vector<std::string> token_bytes) : bytes_(std::move(
   std::vector<int32_t> sorted;
   std::vector<size_t> plain(bytes_.size(), std::numeric_limits<size_t>::max());  // characters
   for (size_t id = 0; id < bytes_.size(); ++id) {
-    const std::string& text = bytes_[id];
+    std::string& text = bytes_[id];
     const bool is_special = text.size() > 1 && text.front() == kSpecialMark && text.back() == kSpecialMark;
     const bool is_broken = !is_special && text.find(kSpecialMark) != std::string::npos;
-    if (text.empty() || text.size() > kMaxTokenBytes || is_broken) continue;
+    if (is_broken || text.size() > kMaxTokenBytes) text.clear();
+    if (text.empty()) continue;
     sorted.push_back(static_cast<int32_t>(id));
     if (const auto characters = CountPlainCharacters(text)) plain[id] = *characters;
   }

@@ -40,7 +40,7 @@ class TokenTable {
   // The bytes that stand for a special token: no text has them, so only a grammar that asks for this token matches.
   static std::string SpecialTokenBytes(absl::string_view content);
 
-  // Empty for ids out of range.
+  // Empty for tokens that never match, and ids out of range.
   absl::string_view BytesOf(int32_t token) const;
   size_t vocab_size() const { return bytes_.size(); }
   size_t mask_words() const { return (bytes_.size() + 63) / 64; }

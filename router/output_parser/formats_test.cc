@@ -90,12 +90,13 @@ TEST(DeepSeekV31Test, ReadsCalls) {
               ElementsAre("content:<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>no head{}"));
 }
 
-TEST(KimiK2Test, KeepsTheModelsIds) {
+TEST(KimiK2Test, KeepsTheModelsIdsUnlessTheyRepeat) {
   EXPECT_THAT(
       Parse(ToolFormat::kKimiK2,
             "<|tool_calls_section_begin|><|tool_call_begin|>functions.weather:3<|tool_call_argument_begin|>{\"city\": "
-            "\"Oslo\"}<|tool_call_end|><|tool_calls_section_end|>"),
-      ElementsAre("call:0 functions.weather:3 weather", kWeather));
+            "\"Oslo\"}<|tool_call_end|><|tool_call_begin|>functions.weather:3<|tool_call_argument_begin|>{}"
+            "<|tool_call_end|><|tool_calls_section_end|>"),
+      ElementsAre("call:0 functions.weather:3 weather", kWeather, "call:1 id0 weather", "arguments:1 {}"));
 }
 
 TEST(MistralTest, ReadsListsAndNamedCalls) {

@@ -170,13 +170,22 @@ void ToolCallParser::PushBroken(char c) {
   }
 }
 
+// The model's own id, unless it has none or repeats itself.
+std::string ToolCallParser::UniqueId(std::string id) {
+  if (id.empty() || std::find(ids_.begin(), ids_.end(), id) != ids_.end()) {
+    id = make_id_(syntax_.short_ids);
+  }
+  ids_.push_back(id);
+  return id;
+}
+
 void ToolCallParser::Begin(std::string name, std::string id) {
   gap_.clear();
   opening_.clear();
   at_start_ = false;
   sunk_ = true;
   if (calls_++ == 0 || !only_one_) {
-    out_->AddToolCall(calls_ - 1, id.empty() ? make_id_(syntax_.short_ids) : std::move(id), std::move(name));
+    out_->AddToolCall(calls_ - 1, UniqueId(std::move(id)), std::move(name));
   }
 }
 

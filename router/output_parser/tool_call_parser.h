@@ -43,6 +43,7 @@ class ToolCallParser final : private CallSink {
   void OpenCall(absl::string_view opening);
   void RejectCall();
 
+  std::string UniqueId(std::string id);
   void Begin(std::string name, std::string id) override;
   void Arguments(absl::string_view text) override;
   void End() override;
@@ -64,6 +65,7 @@ class ToolCallParser final : private CallSink {
   std::string held_;     // what came since, or since the reader last gave something to the sink
   bool sunk_ = false;    // it gave something for the last byte
   int32_t calls_ = 0;
+  std::vector<std::string> ids_;  // given so far
 
   std::vector<std::string> again_;  // text to be read once more, the last piece first
 };

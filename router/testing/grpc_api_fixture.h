@@ -21,6 +21,7 @@ class GrpcApiTest : public testing::Test {
     options.context.model_names = {"tiny"};
     options.context.vocab_size = engine_.vocab_size();
     options.context.max_model_len = engine_.max_model_len();
+    options.context.hidden_size = 3;
     options.context.formats = {.tools = ToolFormat::kHermes, .reasoning = ReasoningFormat::kThink};
     options.api_keys = std::move(keys);
     options.max_write_queue_bytes = max_write_queue_bytes;

@@ -28,6 +28,7 @@ class HttpApiTest : public testing::Test {
                        .hidden_size = 4};
     options.context.formats = formats_;
     options.context.reasoning_field = reasoning_field_;
+    options.context.structured_output = &structured_output_;
     options.context.defaults.temperature = 0.5f;
     options.version = "1.2.3";
     options.api_keys = std::move(keys);
@@ -81,6 +82,8 @@ class HttpApiTest : public testing::Test {
   ReasoningField reasoning_field_ = ReasoningField::kReasoningContent;
   FakeTokenEngine engine_;
   ByteCodec codec_;
+  StructuredOutput structured_output_{&codec_, ByteCodec::kVocabSize,
+                                      StructuredOutputOptions{.end_tokens = {ByteCodec::kEnd}}};
   LineTemplate template_;
   metrics::Registry registry_;
   CompletionMetrics metrics_{registry_};

@@ -30,7 +30,10 @@ class EchoEngine final : public TokenEngine {
 
   absl::StatusOr<uint64_t> Submit(GenerationRequest request, TokenSink sink) override {
     absl::MutexLock lock(&mu_);
-    sequences_.push_back({++last_id_, std::move(request), std::move(sink)});
+    ++last_id_;
+    for (int32_t choice = 0; choice < request.sampling.n; ++choice) {
+      sequences_.push_back({last_id_, choice, request, sink});
+    }
     return last_id_;
   }
 
@@ -38,7 +41,10 @@ class EchoEngine final : public TokenEngine {
     absl::MutexLock lock(&mu_);
     for (Sequence& sequence : sequences_) sequence.cancelled |= sequence.id == id;
   }
-  void CancelChoice(uint64_t id, int32_t) override { Cancel(id); }  // this engine gives one answer
+  void CancelChoice(uint64_t id, int32_t choice) override {
+    absl::MutexLock lock(&mu_);
+    for (Sequence& sequence : sequences_) sequence.cancelled |= sequence.id == id && sequence.choice == choice;
+  }
 
   absl::Status Health() const override { return absl::OkStatus(); }
   int32_t max_model_len() const override { return 8192; }
@@ -47,6 +53,7 @@ class EchoEngine final : public TokenEngine {
  private:
   struct Sequence {
     uint64_t id;
+    int32_t choice;
     GenerationRequest request;
     TokenSink sink;
     int32_t generated = 0;
@@ -70,8 +77,12 @@ class EchoEngine final : public TokenEngine {
     const SamplingParams& sampling = sequence.request.sampling;
     const std::vector<int32_t>& prompt = sequence.request.prompt;
     TokenEvent event;
+    event.choice = sequence.choice;
     if (sequence.cancelled) {
       event.finish_reason = FinishReason::kCancelled;
+    } else if (sequence.request.pooling != Pooling::kNone) {
+      event.finish_reason = FinishReason::kStop;
+      event.embedding = std::make_shared<const std::vector<float>>(prompt.begin(), prompt.begin() + 1);
     } else {
       const bool at_end = sequence.generated % (prompt.size() + 1) == prompt.size();
       event.token = at_end ? ByteCodec::kEnd : prompt[sequence.generated % (prompt.size() + 1)];
@@ -110,6 +121,7 @@ absl::Status Serve(int http_port, int grpc_port) {
   context.model_names = {"echo"};
   context.vocab_size = engine.vocab_size();
   context.max_model_len = engine.max_model_len();
+  context.hidden_size = 1;
   HttpApiOptions options;
   options.context = context;
   options.version = "fake";

@@ -79,7 +79,8 @@ class Sampler {
       const size_t token = random_() % table_.vocab_size();
       Matcher copy = matcher_;
       const absl::string_view bytes = table_.BytesOf(static_cast<int32_t>(token));
-      if ((!bytes.empty() && copy.Accept(bytes)) != IsSet(mask, token)) {
+      const bool can_match = !bytes.empty() && bytes.size() <= TokenTable::kMaxTokenBytes;
+      if ((can_match && copy.Accept(bytes)) != IsSet(mask, token)) {
         wrong.push_back(absl::StrCat("the mask and the grammar disagree on token ", token));
       }
     }
