@@ -65,23 +65,15 @@ class BoundedQueue {
   // `joins(oldest, item)` holds; it is asked once per item under the queue's lock. Empty once closed and empty.
   template <typename Joins>
   std::vector<T> PopGroup(Joins&& joins) {
-    std::vector<T> group;
     absl::MutexLock lock(&mutex_);
-    if (!AwaitItem()) {
-      return group;
-    }
-    group.push_back(std::move(items_.front()));
-    items_.pop_front();
-    std::deque<T> rest;
-    for (T& item : items_) {
-      if (joins(std::as_const(group.front()), std::as_const(item))) {
-        group.push_back(std::move(item));
-      } else {
-        rest.push_back(std::move(item));
-      }
-    }
-    items_.swap(rest);
-    return group;
+    return AwaitItem() ? TakeGroup(joins) : std::vector<T>();
+  }
+
+  // As PopGroup, but empty at once when nothing is there.
+  template <typename Joins>
+  std::vector<T> TryPopGroup(Joins&& joins) {
+    absl::MutexLock lock(&mutex_);
+    return items_.empty() ? std::vector<T>() : TakeGroup(joins);
   }
 
   // Nothing can be pushed any more; what is there can still be popped.
@@ -101,6 +93,23 @@ class BoundedQueue {
   }
 
  private:
+  template <typename Joins>
+  std::vector<T> TakeGroup(Joins& joins) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    std::vector<T> group;
+    group.push_back(std::move(items_.front()));
+    items_.pop_front();
+    std::deque<T> rest;
+    for (T& item : items_) {
+      if (joins(std::as_const(group.front()), std::as_const(item))) {
+        group.push_back(std::move(item));
+      } else {
+        rest.push_back(std::move(item));
+      }
+    }
+    items_.swap(rest);
+    return group;
+  }
+
   bool AwaitItem() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     mutex_.Await(absl::Condition(
         +[](BoundedQueue* q) ABSL_EXCLUSIVE_LOCKS_REQUIRED(q->mutex_) { return q->closed_ || !q->items_.empty(); },

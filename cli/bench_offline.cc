@@ -110,6 +110,8 @@ absl::StatusOr<std::vector<Measurement>> MeasureWorkers(const OfflineFlags& flag
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalWorkers> local, LocalWorkers::Start({.count = workers,
                                                                                    .model_dir = flags.model.model_dir,
                                                                                    .dtype = flags.model.dtype,
+                                                                                   .shared_memory =
+                                                                                       flags.engine.expert_transport != "grpc",
                                                                                    .log = flags.log}));
   Progress progress;
   ASSIGN_OR_RETURN(const std::unique_ptr<RouterRuntime> runtime,

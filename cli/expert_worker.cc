@@ -25,6 +25,7 @@ struct WorkerFlags {
   std::string worker_id;
   int drain_timeout_seconds = 30;
   int ready_fd = -1;
+  bool shared_memory = true;
 };
 
 absl::Status Run(const WorkerFlags& flags) {
@@ -38,6 +39,7 @@ absl::Status Run(const WorkerFlags& flags) {
   expert_worker::ExpertWorkerOptions options;
   options.identity = {worker_id, opened->identity};
   options.server.listen = flags.listen;
+  options.server.shared_memory = flags.shared_memory;
   options.num_layers = spec.num_layers();
   options.num_experts = spec.gate.num_experts;
   ASSIGN_OR_RETURN(const auto server, expert_worker::ExpertWorkerServer::Start(
@@ -70,6 +72,8 @@ void AddExpertWorker(CLI::App& app, CommandResult& result) {
   command->add_option("--drain-timeout", flags->drain_timeout_seconds, "Seconds that waiting frames get after SIGTERM")
       ->check(CLI::Range(0, 86400))
       ->capture_default_str();
+  command->add_flag("--shared-memory,!--no-shared-memory", flags->shared_memory,
+                    "Offer shared memory to routers on this machine where the address is unix: (the default)");
   command->add_option("--ready-fd", flags->ready_fd, "File descriptor that gets one JSON line once the worker listens");
   AddLogFlags(*command, flags->log);
   FinishFlags(*command);

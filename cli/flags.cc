@@ -65,6 +65,10 @@ void AddEngineFlags(CLI::App& app, EngineFlags& flags) {
   app.add_flag("--prefix-caching,!--no-prefix-caching", flags.prefix_caching,
                "Keep KV blocks of finished requests for prompts that begin alike (the default)")
       ->group("Engine");
+  add("--expert-transport", flags.expert_transport,
+      "How frames travel to expert workers; auto: shared memory (new, not tuned yet) with those on unix: addresses, gRPC "
+      "with others")
+      ->check(CLI::IsMember({"auto", "shm", "grpc"}));
   add("--dispatch-timeout", flags.dispatch_timeout_seconds, "Seconds to wait for an expert worker's answer")
       ->check(CLI::Range(1, 3600));
 }

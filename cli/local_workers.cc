@@ -56,7 +56,8 @@ std::vector<std::string> Command(const LocalWorkersOptions& options, int index, 
           "--log-level",
           options.log.level,
           "--log-format",
-          options.log.format};
+          options.log.format,
+          options.shared_memory ? "--shared-memory" : "--no-shared-memory"};
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ struct LocalWorkersOptions {
   std::string model_dir;
   std::string dtype = "auto";
   int threads = 0;              // of each worker; 0: the cores divided among them
+  bool shared_memory = false;   // offer it beside gRPC
   int metrics_port = 0;         // of the first worker, the others follow; 0: any free ones
   std::string metrics_host = "127.0.0.1";
   LogFlags log;

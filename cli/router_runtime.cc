@@ -37,6 +37,12 @@ absl::StatusOr<int64_t> ChooseMaxModelLen(const model::ModelSpec& spec, int64_t 
   return requested > 0 ? requested : spec.max_position_embeddings;
 }
 
+transport::TransportChoice ChooseTransport(absl::string_view flag) {
+  return flag == "shm"    ? transport::TransportChoice::kShm
+         : flag == "grpc" ? transport::TransportChoice::kGrpc
+                          : transport::TransportChoice::kAuto;
+}
+
 }  // namespace
 
 expert_worker::ExpertLoader MakeExpertLoader(std::shared_ptr<const OpenedModel> opened, compute::Backend* backend) {
@@ -45,7 +51,8 @@ expert_worker::ExpertLoader MakeExpertLoader(std::shared_ptr<const OpenedModel> 
   };
 }
 
-std::vector<router::WorkerPool::ChannelFactory> RouterRuntime::MakeChannels(const std::vector<std::string>& workers) {
+std::vector<router::WorkerPool::ChannelFactory> RouterRuntime::MakeChannels(
+    const std::vector<std::string>& workers, transport::TransportChoice transport) {
   auto deadlines = std::make_shared<transport::DeadlineQueue>();
   if (workers.empty()) {
     const model::ModelSpec& spec = opened_->config.spec;
@@ -59,8 +66,9 @@ std::vector<router::WorkerPool::ChannelFactory> RouterRuntime::MakeChannels(cons
   }
   std::vector<router::WorkerPool::ChannelFactory> factories;
   for (const std::string& address : workers) {
-    factories.push_back([address, deadlines](std::function<void()> on_lost) {
+    factories.push_back([address, deadlines, transport](std::function<void()> on_lost) {
       transport::GrpcChannelOptions options;
+      options.transport = transport;
       options.deadlines = deadlines;
       options.on_lost = std::move(on_lost);
       return transport::MakeGrpcChannel(address, std::move(options));
@@ -82,7 +90,7 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_
   runtime->backend_ = compute::cpu::CreateCpuBackend({.num_threads = threads});
 
   // Workers load their experts while this process loads its own weights.
-  const std::vector<router::WorkerPool::ChannelFactory> channels = runtime->MakeChannels(workers);
+  const std::vector<router::WorkerPool::ChannelFactory> channels = runtime->MakeChannels(workers, ChooseTransport(flags.expert_transport));
   const int num_workers = static_cast<int>(channels.size());
   runtime->workers_ = std::make_unique<router::WorkerPool>(
       channels, model.identity,

@@ -41,7 +41,8 @@ class RouterRuntime {
  private:
   RouterRuntime() = default;
 
-  std::vector<router::WorkerPool::ChannelFactory> MakeChannels(const std::vector<std::string>& workers);
+  std::vector<router::WorkerPool::ChannelFactory> MakeChannels(const std::vector<std::string>& workers,
+                                                               transport::TransportChoice transport);
   absl::Status StartEngine(const EngineFlags& flags, int64_t max_model_len);
 
   std::shared_ptr<const OpenedModel> opened_;

@@ -73,6 +73,7 @@ absl::Status RunServe(const ServeFlags& flags) {
                                         .model_dir = flags.model.model_dir,
                                         .dtype = flags.model.dtype,
                                         .threads = flags.worker_threads,
+                                        .shared_memory = flags.engine.expert_transport != "grpc",
                                         .metrics_port = flags.worker_metrics_port,
                                         .log = flags.log}));
   stop.SetStartupCleanup([&local] { local->RemoveSockets(); });

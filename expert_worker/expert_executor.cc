@@ -35,6 +35,7 @@ ExpertExecutor::ExpertExecutor(WorkerIdentity identity, ExecutorOptions options,
       probe_(probe),
       runner_(backend, store, identity_.model.wire_dtype, probe),
       queue_(options.queue_capacity),
+      doorbell_(std::make_shared<transport::Doorbell>(options.max_spin)),
       thread_([this] {
         SetThreadName("experts");
         Work();
@@ -53,12 +54,37 @@ void ExpertExecutor::Handle(DispatchFrame frame, CombineCallback done) {
   Job job{std::move(frame), std::move(done), absl::Now()};
   const PushResult pushed = queue_.TryPush(std::move(job));
   if (pushed == PushResult::kOk) {
+    doorbell_->Ring();
     return;
   }
   probe_.Rejected();
   job.done(pushed == PushResult::kClosed
                ? absl::UnavailableError("draining")
                : absl::ResourceExhaustedError(absl::StrCat(options_.queue_capacity, " frames are waiting already")));
+}
+
+void ExpertExecutor::StopIntake() {
+  queue_.Close();
+  doorbell_->Ring();
+}
+
+void ExpertExecutor::Attend(std::shared_ptr<transport::FrameSource> source) {
+  {
+    absl::MutexLock lock(&source_mutex_);
+    source_ = std::move(source);
+  }
+  doorbell_->Ring();
+}
+
+void ExpertExecutor::PollSource() {
+  std::shared_ptr<transport::FrameSource> source;
+  {
+    absl::MutexLock lock(&source_mutex_);
+    source = source_;
+  }
+  if (source != nullptr) {
+    source->Poll();
+  }
 }
 
 void ExpertExecutor::Drain() {
@@ -69,8 +95,12 @@ void ExpertExecutor::Drain() {
 
 void ExpertExecutor::Work() {
   while (true) {
+    doorbell_->Wait([this] {
+      PollSource();
+      return queue_.size() > 0 || queue_.closed();
+    });
     int64_t pairs = 0;
-    std::vector<Job> jobs = queue_.PopGroup([&](const Job& oldest, const Job& job) {
+    std::vector<Job> jobs = queue_.TryPopGroup([&](const Job& oldest, const Job& job) {
       if (job.frame.layer != oldest.frame.layer) {
         return false;
       }
@@ -82,7 +112,7 @@ void ExpertExecutor::Work() {
       return true;
     });
     if (jobs.empty()) {
-      return;
+      return;  // closed, and nothing is left
     }
     Answer(std::move(jobs));
   }

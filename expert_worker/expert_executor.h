@@ -4,16 +4,20 @@
 #pragma once
 
 #include <atomic>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "base/bounded_queue.h"
 #include "compute/backend.h"
 #include "expert_worker/expert_probe.h"
 #include "expert_worker/expert_store.h"
 #include "expert_worker/frame_runner.h"
+#include "transport/doorbell.h"
 #include "transport/expert_channel.h"
 
 namespace tandem::expert_worker {
@@ -28,6 +32,8 @@ struct ExecutorOptions {
   size_t queue_capacity = 1024;
   // Frames for the layer of the oldest one join it up to this many (row, expert) pairs.
   int64_t max_batch_pairs = 16384;
+  // Longest time that the idle thread spins before it sleeps.
+  absl::Duration max_spin = absl::Microseconds(20);
 };
 
 // One thread ("experts") drives the backend, takes the oldest frame together with all frames that wait for the same
@@ -44,8 +50,14 @@ class ExpertExecutor final : public transport::ExpertHandler {
   absl::Status LoadExperts(const std::vector<LayerExpert>& experts) override;
   void Handle(transport::DispatchFrame frame, transport::CombineCallback done) override;
 
+  // Where the executor's thread waits for frames, for sources that ring when they have some.
+  const std::shared_ptr<transport::Doorbell>& doorbell() const { return doorbell_; }
+
+  // From now on the executor's thread polls `source` whenever it has nothing to compute. Once.
+  void Attend(std::shared_ptr<transport::FrameSource> source);
+
   // From now on frames are refused with UNAVAILABLE; those that wait are still computed.
-  void StopIntake() { queue_.Close(); }
+  void StopIntake();
 
   // After StopIntake: returns when every frame has been answered. Not from a callback.
   void Drain();
@@ -60,6 +72,7 @@ class ExpertExecutor final : public transport::ExpertHandler {
   };
 
   void Work();
+  void PollSource();
   void Answer(std::vector<Job> jobs);
 
   const WorkerIdentity identity_;
@@ -68,6 +81,9 @@ class ExpertExecutor final : public transport::ExpertHandler {
   ExpertProbe& probe_;
   FrameRunner runner_;
   BoundedQueue<Job> queue_;
+  const std::shared_ptr<transport::Doorbell> doorbell_;
+  absl::Mutex source_mutex_;
+  std::shared_ptr<transport::FrameSource> source_ ABSL_GUARDED_BY(source_mutex_);
   std::thread thread_;  // last: uses all of the above
 };
 

@@ -16,7 +16,9 @@ absl::StatusOr<std::unique_ptr<ExpertWorkerServer>> ExpertWorkerServer::Start(Ex
                                                                               compute::Backend& backend,
                                                                               ExpertLoader loader) {
   std::unique_ptr<ExpertWorkerServer> worker(new ExpertWorkerServer(options, backend, std::move(loader)));
+  options.server.doorbell = worker->executor_.doorbell();
   ASSIGN_OR_RETURN(worker->server_, transport::StartGrpcServer(options.server, &worker->executor_));
+  worker->executor_.Attend(worker->server_->frame_source());
   worker->server_->SetServing(true);
   return worker;
 }

@@ -111,7 +111,8 @@ void WorkerPool::SetState(int worker, WorkerState state, absl::Status error) {
     return;
   }
   if (state == WorkerState::kReady) {
-    spdlog::info("worker {} ready with {} experts", status.name, status.experts);
+    spdlog::info("worker {} ready with {} experts over {}", status.name, status.experts,
+                 std::string(channels_[worker]->transport()));
   } else if (state == WorkerState::kRefused || (state == WorkerState::kLost && status.state == WorkerState::kReady)) {
     spdlog::warn("worker {}: {}", status.name, error.ToString());
   }

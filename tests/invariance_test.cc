@@ -75,9 +75,11 @@ TEST_P(InvarianceTest, HoldsOverWorkersBatchesAndChunks) {
       options.num_workers = workers;
       options.router_threads = 2;
       options.max_batch_tokens = batch_tokens;
+      options.shared_memory = batch_tokens != 64;
       auto cluster = Cluster::Start(options);
       ASSERT_TRUE(cluster.ok()) << cluster.status();
-      const std::string how = absl::StrCat(workers, " workers, steps of ", batch_tokens, " tokens");
+      const std::string how = absl::StrCat(workers, " workers over ", options.shared_memory ? "shared memory" : "gRPC",
+                                           ", steps of ", batch_tokens, " tokens");
       ExpectSameBits((*cluster)->Generate(requests), want, how);
       for (int i = 0; i < workers; ++i) {
         EXPECT_GT((*cluster)->worker(i).probe().pairs(), 0) << how << ": worker " << i << " did nothing";

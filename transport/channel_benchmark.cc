@@ -1,4 +1,4 @@
-// Cost of a round trip to a worker that only copies: in-process against a Unix socket and TCP on this machine.
+// Cost of a round trip to a worker that only copies: in-process against shared memory, a Unix socket and TCP on this machine.
 // Arguments: rows per frame (hidden size 2048, bfloat16, 8 experts per row) and frames outstanding at a time.
 #include <benchmark/benchmark.h>
 #include <unistd.h>
@@ -48,7 +48,7 @@ DispatchFrame MakeFrame(int num_rows) {
   return frame;
 }
 
-enum class Kind { kInProcess, kUnix, kTcp };
+enum class Kind { kInProcess, kShm, kUnix, kTcp };
 
 void RoundTrip(benchmark::State& state, Kind kind) {
   const DispatchFrame frame = MakeFrame(static_cast<int>(state.range(0)));
@@ -60,7 +60,7 @@ void RoundTrip(benchmark::State& state, Kind kind) {
     channel = MakeInProcessChannel("local", &handler);
   } else {
     GrpcServerOptions options;
-    if (kind == Kind::kUnix) {
+    if (kind != Kind::kTcp) {
       options.listen = "unix:/tmp/tandem-channel-benchmark-" + std::to_string(::getpid()) + ".sock";
     }
     auto started = StartGrpcServer(options, &handler);
@@ -69,7 +69,9 @@ void RoundTrip(benchmark::State& state, Kind kind) {
       return;
     }
     server = *std::move(started);
-    channel = MakeGrpcChannel(kind == Kind::kUnix ? options.listen : "127.0.0.1:" + std::to_string(server->port()));
+    GrpcChannelOptions client;
+    client.transport = kind == Kind::kShm ? TransportChoice::kShm : TransportChoice::kGrpc;
+    channel = MakeGrpcChannel(kind == Kind::kTcp ? "127.0.0.1:" + std::to_string(server->port()) : options.listen, client);
   }
   if (const auto info = channel->Handshake({}, absl::Now() + absl::Seconds(10)); !info.ok()) {
     state.SkipWithError(std::string(info.status().message()).c_str());
@@ -98,6 +100,7 @@ void Shapes(benchmark::internal::Benchmark* benchmark) {
 }
 
 BENCHMARK_CAPTURE(RoundTrip, InProcess, Kind::kInProcess)->Apply(Shapes);
+BENCHMARK_CAPTURE(RoundTrip, Shm, Kind::kShm)->Apply(Shapes);
 BENCHMARK_CAPTURE(RoundTrip, Unix, Kind::kUnix)->Apply(Shapes);
 BENCHMARK_CAPTURE(RoundTrip, Tcp, Kind::kTcp)->Apply(Shapes);
 

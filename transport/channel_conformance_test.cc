@@ -21,7 +21,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-enum class Kind { kInProcess, kGrpcTcp, kGrpcUnix };
+enum class Kind { kInProcess, kGrpcTcp, kGrpcUnix, kShm };
 
 class ChannelConformanceTest : public ::testing::TestWithParam<Kind> {
  protected:
@@ -31,14 +31,16 @@ class ChannelConformanceTest : public ::testing::TestWithParam<Kind> {
       return;
     }
     GrpcServerOptions options;
-    if (GetParam() == Kind::kGrpcUnix) {
+    if (GetParam() != Kind::kGrpcTcp) {
       options.listen = "unix:" + ::testing::TempDir() + "tandem-conformance-" + std::to_string(::getpid()) + ".sock";
     }
     auto server = StartGrpcServer(options, &handler_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
-    channel_ = MakeGrpcChannel(GetParam() == Kind::kGrpcUnix ? options.listen
-                                                             : "127.0.0.1:" + std::to_string(server_->port()));
+    GrpcChannelOptions channel;
+    channel.transport = GetParam() == Kind::kShm ? TransportChoice::kShm : TransportChoice::kGrpc;
+    channel_ = MakeGrpcChannel(
+        GetParam() != Kind::kGrpcTcp ? options.listen : "127.0.0.1:" + std::to_string(server_->port()), channel);
   }
 
   void TearDown() override {
@@ -213,10 +215,11 @@ TEST_P(ChannelConformanceTest, DestructionEndsOutstandingFrames) {
 }
 
 INSTANTIATE_TEST_SUITE_P(AllChannels, ChannelConformanceTest,
-                         ::testing::Values(Kind::kInProcess, Kind::kGrpcTcp, Kind::kGrpcUnix), [](const auto& info) {
+                         ::testing::Values(Kind::kInProcess, Kind::kGrpcTcp, Kind::kGrpcUnix, Kind::kShm), [](const auto& info) {
                            return std::string(info.param == Kind::kInProcess ? "InProcess"
                                               : info.param == Kind::kGrpcTcp ? "GrpcTcp"
-                                                                             : "GrpcUnix");
+                                              : info.param == Kind::kGrpcUnix ? "GrpcUnix"
+                                                                              : "Shm");
                          });
 
 }  // namespace

@@ -30,7 +30,8 @@ DeadlineQueue::Key DeadlineQueue::Add(absl::Time deadline, std::function<void()>
     return key;
   }
   state_->entries.emplace(key, std::move(expired));
-  if (state_->entries.begin()->first == key) {
+  // Deadlines mostly come in ascending order, and the thread sleeps at least until an earlier one, answered or not.
+  if (deadline < state_->wakes_at) {
     state_->changed.Signal();
   }
   return key;
@@ -51,7 +52,9 @@ void DeadlineQueue::Run(State& state) {
     auto& entries = state.entries;
     const absl::Time earliest = entries.empty() ? absl::InfiniteFuture() : entries.begin()->first.first;
     if (earliest > absl::Now()) {
+      state.wakes_at = earliest;
       state.changed.WaitWithDeadline(&state.mutex, earliest);
+      state.wakes_at = absl::InfinitePast();
       continue;
     }
     auto entry = entries.extract(entries.begin());

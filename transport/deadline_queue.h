@@ -37,6 +37,7 @@ class DeadlineQueue {
     absl::Mutex mutex;
     absl::CondVar changed;
     std::map<Key, std::function<void()>> entries ABSL_GUARDED_BY(mutex);
+    absl::Time wakes_at ABSL_GUARDED_BY(mutex) = absl::InfinitePast();  // of the thread; in the past while it is awake
     uint64_t next_id ABSL_GUARDED_BY(mutex) = 0;
     bool stopping ABSL_GUARDED_BY(mutex) = false;
   };

@@ -14,24 +14,26 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "transport/frame_stream.h"
 #include "transport/pending_frames.h"
 
 namespace tandem::transport {
 
-class ExchangeStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
+class ExchangeStream final : public FrameStream, public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   // `on_lost` is called once, on a gRPC thread, when the stream has ended and `pending` is closed, unless Close did it.
   static std::shared_ptr<ExchangeStream> Start(std::shared_ptr<grpc::Channel> channel,
                                                std::shared_ptr<PendingFrames> pending, size_t max_queued,
                                                std::function<void()> on_lost);
 
-  bool open() const;
-
-  void Dispatch(DispatchFrame frame, CombineCallback done);
+  absl::string_view transport() const override { return "grpc"; }
+  bool open() const override;
+  void Dispatch(DispatchFrame frame, CombineCallback done) override;
+  void Poll() override {}  // answers come on gRPC's threads
 
   // Ends the stream and returns when gRPC is done with it; every outstanding frame has been answered then.
   // Not from a callback of the stream.
-  void Close();
+  void Close() override;
 
  private:
   ExchangeStream(std::shared_ptr<grpc::Channel> channel, std::shared_ptr<PendingFrames> pending, size_t max_queued,

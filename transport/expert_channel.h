@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/layer_expert.h"
 #include "compute/dtype.h"
@@ -67,6 +68,22 @@ class ExpertHandler {
   virtual void Handle(DispatchFrame frame, CombineCallback done) = 0;
 };
 
+// Worker side: where frames come from that nobody delivers unasked. Thread-safe.
+class FrameSource {
+ public:
+  virtual ~FrameSource() = default;
+
+  // Hands the frames that have arrived to the handler, on the calling thread. Cheap when there is none.
+  virtual void Poll() = 0;
+};
+
+// How frames travel to workers in other processes.
+enum class TransportChoice : uint8_t {
+  kAuto,  // shared memory with a worker at a "unix:" address that offers it, gRPC with others
+  kShm,   // shared memory or an error
+  kGrpc,
+};
+
 // Router side: one worker. Thread-safe.
 class ExpertChannel {
  public:
@@ -86,7 +103,15 @@ class ExpertChannel {
 
   // Sends a frame. `done` is called exactly once: with the outputs, or UNAVAILABLE when the worker is lost,
   // DEADLINE_EXCEEDED, or the worker's error. It may run on a transport thread and must not block, or inline.
+  // The outputs may lie in memory that the connection needs for the next answers: let go of them soon.
   virtual void Dispatch(DispatchFrame frame, CombineCallback done) = 0;
+
+  // Delivers answers that have arrived, on the calling thread. For channels that were given a doorbell: its owner polls
+  // when it rings, and as long as it waits for an answer. Does nothing for channels that deliver by themselves.
+  virtual void Poll() {}
+
+  // "in-process", "shm" or "grpc"; empty before the handshake.
+  virtual absl::string_view transport() const = 0;
 };
 
 }  // namespace tandem::transport

@@ -9,6 +9,7 @@
 #include "tandem/expert/v1/expert_service.grpc.pb.h"
 #include "transport/exchange_stream.h"
 #include "transport/proto_convert.h"
+#include "transport/shm_stream.h"
 
 namespace tandem::transport {
 namespace {
@@ -76,7 +77,8 @@ class GrpcChannel final : public ExpertChannel {
     auto info = FromProto(response.info());
     RETURN_IF_ERROR(Named(info.status(), "handshake"));
     RETURN_IF_ERROR(Named(CheckCompatible(router, info->identity), "handshake"));
-    EnsureStream(connection);
+    const ShmOffer offer{std::string(response.shared_memory().socket_path()), response.shared_memory().instance()};
+    RETURN_IF_ERROR(Named(EnsureStream(connection, offer, deadline), "connect"));
     return info;
   }
 
@@ -103,12 +105,23 @@ class GrpcChannel final : public ExpertChannel {
     stream->Dispatch(std::move(frame), std::move(done));
   }
 
+  void Poll() override {
+    if (const auto stream = CurrentStream(); stream != nullptr) {
+      stream->Poll();
+    }
+  }
+
+  absl::string_view transport() const override {
+    const auto stream = CurrentStream();
+    return stream == nullptr ? absl::string_view() : stream->transport();
+  }
+
  private:
   absl::Status Named(const absl::Status& status, absl::string_view what) const {
     return Annotate(status, absl::StrCat("expert worker ", name_, ": ", what));
   }
 
-  std::shared_ptr<ExchangeStream> CurrentStream() const {
+  std::shared_ptr<FrameStream> CurrentStream() const {
     absl::MutexLock lock(&mutex_);
     return stream_;
   }
@@ -122,28 +135,44 @@ class GrpcChannel final : public ExpertChannel {
     return Connect(name_, options_);
   }
 
-  void EnsureStream(const std::shared_ptr<grpc::Channel>& connection) {
-    std::shared_ptr<ExchangeStream> old;
+  absl::Status EnsureStream(const std::shared_ptr<grpc::Channel>& connection, const ShmOffer& offer,
+                            absl::Time deadline) {
+    std::shared_ptr<FrameStream> old;
     {
       absl::MutexLock lock(&mutex_);
       if (stream_ != nullptr && stream_->open()) {
-        return;  // another thread's handshake came first
+        return absl::OkStatus();  // another thread's handshake came first
       }
       connection_ = connection;
-      auto pending = std::make_shared<PendingFrames>(name_, options_.max_outstanding_frames, options_.deadlines);
-      old = std::exchange(stream_, ExchangeStream::Start(connection, std::move(pending),
-                                                         options_.max_outstanding_frames, options_.on_lost));
+      ASSIGN_OR_RETURN(std::shared_ptr<FrameStream> stream, OpenStream(connection, offer, deadline));
+      old = std::exchange(stream_, std::move(stream));
     }
     if (old != nullptr) {
       old->Close();
     }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::shared_ptr<FrameStream>> OpenStream(const std::shared_ptr<grpc::Channel>& connection,
+                                                          const ShmOffer& offer, absl::Time deadline) const {
+    auto pending = std::make_shared<PendingFrames>(name_, options_.max_outstanding_frames, options_.deadlines);
+    const bool on_this_machine = absl::string_view(name_).substr(0, 5) == "unix:";
+    if (options_.transport == TransportChoice::kShm && offer.socket_path.empty()) {
+      return absl::FailedPreconditionError("the worker offers no shared memory; give both sides a unix: address");
+    }
+    if (options_.transport == TransportChoice::kShm ||
+        (options_.transport == TransportChoice::kAuto && on_this_machine && !offer.socket_path.empty())) {
+      return ShmStream::Connect(offer, {.doorbell = options_.doorbell, .on_lost = options_.on_lost}, std::move(pending),
+                                deadline);
+    }
+    return ExchangeStream::Start(connection, std::move(pending), options_.max_outstanding_frames, options_.on_lost);
   }
 
   const std::string name_;
   GrpcChannelOptions options_;
   mutable absl::Mutex mutex_;
   std::shared_ptr<grpc::Channel> connection_ ABSL_GUARDED_BY(mutex_);
-  std::shared_ptr<ExchangeStream> stream_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<FrameStream> stream_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace

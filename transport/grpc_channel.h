@@ -1,7 +1,8 @@
-// The channel to an expert worker in another process or on another machine, over gRPC.
+// The channel to an expert worker in another process or on another machine.
 //
-// One connection per channel: unary calls for Handshake and LoadExperts, and one bidirectional stream on which any
-// number of frames are outstanding, matched by id and answered in any order. A lost stream ends all of them with
+// One connection per channel: unary gRPC calls for Handshake and LoadExperts, and one stream on which any number of
+// frames are outstanding, matched by id and answered in any order: shared memory where the worker offers it, else a
+// bidirectional gRPC stream. A lost stream ends all of them with
 // UNAVAILABLE naming the worker, and the channel is not ready() until the next Handshake, which connects anew. The
 // channel does not retry by itself: when to try again is the decision of its owner (Reconnector applies a back-off
 // policy).
@@ -17,6 +18,7 @@
 
 #include "absl/time/time.h"
 #include "transport/deadline_queue.h"
+#include "transport/doorbell.h"
 #include "transport/expert_channel.h"
 #include "transport/tls_options.h"
 
@@ -34,7 +36,11 @@ struct GrpcChannelOptions {
   std::optional<TlsOptions> tls;
   // May be shared among channels; null: the channel makes its own.
   std::shared_ptr<DeadlineQueue> deadlines;
-  // Called on a gRPC thread each time an established stream was lost; not when the channel is destroyed.
+  // Frames travel through shared memory where both sides can; handshake and loading stay with gRPC.
+  TransportChoice transport = TransportChoice::kAuto;
+  // Of whoever will Poll the channel, rung when there is something to deliver; see ShmStreamOptions.
+  std::shared_ptr<Doorbell> doorbell;
+  // Called on a transport thread each time an established stream was lost; not when the channel is destroyed.
   std::function<void()> on_lost;
 };
 

@@ -9,21 +9,27 @@
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 #include "tandem/expert/v1/expert_service.grpc.pb.h"
 #include "transport/exchange_reactor.h"
 #include "transport/proto_convert.h"
+#include "transport/shm_server.h"
 
 namespace tandem::transport {
 namespace {
 
 // Pings of idle routers arrive every 20 s (grpc_channel.h).
 constexpr int kMinPingIntervalMs = 5000;
+constexpr absl::string_view kUnixScheme = "unix:";
 
 // Exchange exchanges raw bytes without blocking; the other calls are plain blocking ones.
 class Service final : public proto::ExpertService::WithRawCallbackMethod_Exchange<proto::ExpertService::Service> {
  public:
   Service(ExpertHandler* handler, ExchangeStreams* streams, int max_outstanding)
       : handler_(handler), streams_(streams), max_outstanding_(max_outstanding) {}
+
+  // Before the server starts.
+  void OfferSharedMemory(ShmOffer offer) { offer_ = std::move(offer); }
 
   grpc::Status Handshake(grpc::ServerContext*, const proto::HandshakeRequest* request,
                          proto::HandshakeResponse* response) override {
@@ -38,6 +44,10 @@ class Service final : public proto::ExpertService::WithRawCallbackMethod_Exchang
     }
     response->set_protocol_version(kProtocolVersion);
     ToProto(info, response->mutable_info());
+    if (!offer_.socket_path.empty()) {
+      response->mutable_shared_memory()->set_socket_path(offer_.socket_path);
+      response->mutable_shared_memory()->set_instance(offer_.instance);
+    }
     return ToGrpc(CheckCompatible(*router, info.identity));
   }
 
@@ -69,6 +79,7 @@ class Service final : public proto::ExpertService::WithRawCallbackMethod_Exchang
   ExpertHandler* const handler_;
   ExchangeStreams* const streams_;
   const int max_outstanding_;
+  ShmOffer offer_;
 };
 
 std::shared_ptr<grpc::ServerCredentials> Credentials(const std::optional<TlsOptions>& tls) {
@@ -96,12 +107,16 @@ void EnablePlugins(bool reflection) {
 class Server final : public GrpcExpertServer {
  public:
   Server(const GrpcServerOptions& options, ExpertHandler* handler)
-      : service_(handler, &streams_, options.max_outstanding_frames) {}
+      : handler_(handler), service_(handler, &streams_, options.max_outstanding_frames) {}
 
   ~Server() override { Shutdown(absl::InfinitePast()); }
 
   absl::Status Start(const GrpcServerOptions& options) {
     EnablePlugins(options.reflection);
+    const bool is_unix = absl::string_view(options.listen).substr(0, kUnixScheme.size()) == kUnixScheme;
+    if (is_unix && options.shared_memory) {
+      RETURN_IF_ERROR(StartSharedMemory(options));
+    }
     grpc::ServerBuilder builder;
     builder.AddListeningPort(options.listen, Credentials(options.tls), &port_);
     builder.RegisterService(&service_);
@@ -112,7 +127,6 @@ class Server final : public GrpcExpertServer {
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kMinPingIntervalMs);
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // a second server on the port is a mistake
     server_ = builder.BuildAndStart();
-    const bool is_unix = absl::string_view(options.listen).substr(0, 5) == "unix:";
     if (is_unix) {
       port_ = 0;
     }
@@ -125,6 +139,7 @@ class Server final : public GrpcExpertServer {
   }
 
   int port() const override { return port_; }
+  std::shared_ptr<FrameSource> frame_source() const override { return shm_; }
 
   void SetServing(bool serving) override {
     server_->GetHealthCheckService()->SetServingStatus(serving);  // the whole server, ""
@@ -138,12 +153,27 @@ class Server final : public GrpcExpertServer {
     std::call_once(shutdown_, [&] {
       SetServing(false);
       streams_.Drain();
+      if (shm_ != nullptr) {
+        shm_->Shutdown(deadline);
+      }
       server_->Shutdown(ToGrpcDeadline(deadline));
       server_->Wait();
     });
   }
 
  private:
+  absl::Status StartSharedMemory(const GrpcServerOptions& options) {
+    ShmServerOptions shm;
+    shm.socket_path = absl::StrCat(options.listen.substr(kUnixScheme.size()), ".shm");
+    shm.max_outstanding_frames = options.max_outstanding_frames;
+    shm.doorbell = options.doorbell;
+    ASSIGN_OR_RETURN(shm_, ShmServer::Start(std::move(shm), handler_));
+    service_.OfferSharedMemory(shm_->offer());
+    return absl::OkStatus();
+  }
+
+  ExpertHandler* const handler_;
+  std::shared_ptr<ShmServer> shm_;
   ExchangeStreams streams_;
   Service service_;
   int port_ = 0;

@@ -14,6 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "transport/doorbell.h"
 #include "transport/expert_channel.h"
 #include "transport/tls_options.h"
 
@@ -26,6 +27,10 @@ struct GrpcServerOptions {
   // Largest message accepted; -1: no limit.
   int max_message_bytes = -1;
   bool reflection = true;
+  // Offers shared memory to routers on this machine, on a second socket beside a "unix:" address (path + ".shm").
+  bool shared_memory = true;
+  // See ShmServerOptions.
+  std::shared_ptr<Doorbell> doorbell;
   // Absent: plaintext.
   std::optional<TlsOptions> tls;
 };
@@ -37,6 +42,9 @@ class GrpcExpertServer {
 
   // The bound port; 0 for a Unix socket.
   virtual int port() const = 0;
+
+  // Frames that arrive through shared memory, to be polled by the doorbell's owner; null without shared memory.
+  virtual std::shared_ptr<FrameSource> frame_source() const = 0;
 
   // What grpc.health.v1 reports; false until called.
   virtual void SetServing(bool serving) = 0;

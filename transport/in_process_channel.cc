@@ -20,6 +20,7 @@ class InProcessChannel : public ExpertChannel {
 
   const std::string& name() const override { return name_; }
   bool ready() const override { return ready_; }
+  absl::string_view transport() const override { return "in-process"; }
 
   absl::StatusOr<WorkerInfo> Handshake(const ModelIdentity& router, absl::Time) override {
     WorkerInfo info = handler_->Info();

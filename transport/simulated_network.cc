@@ -129,6 +129,8 @@ class SimulatedNetworkChannel : public ExpertChannel {
 
   const std::string& name() const override { return inner_->name(); }
   bool ready() const override { return inner_->ready(); }
+  absl::string_view transport() const override { return inner_->transport(); }
+  void Poll() override { inner_->Poll(); }
   absl::StatusOr<WorkerInfo> Handshake(const ModelIdentity& router, absl::Time deadline) override {
     return inner_->Handshake(router, deadline);
   }

@@ -1,6 +1,7 @@
 """What happens when processes die, ports are taken, or the service is told to stop."""
 
 import os
+import re
 import signal
 import socket
 
@@ -27,8 +28,9 @@ def process_is_gone(pid):
         return True
 
 
-def test_a_killed_worker_fails_its_requests_clearly_and_is_restarted(tmp_path):
-    with serve(tmp_path / "log", workers=2) as server:
+@pytest.mark.parametrize("transport", ["grpc", "shm"])
+def test_a_killed_worker_fails_its_requests_clearly_and_is_restarted(tmp_path, transport):
+    with serve(tmp_path / "log", "--expert-transport", transport, workers=2) as server:
         before = server.children()
         stream = server.stream("What is a piano?", **LONG)
         first_content(stream)
@@ -52,6 +54,9 @@ def test_a_killed_worker_fails_its_requests_clearly_and_is_restarted(tmp_path):
         assert server.healthy()
         after = server.children()
         assert len(after) == 2 and before[0] not in after and before[1] in after
+        ready = re.findall(r"worker (worker-\d) ready with \d+ experts over (\w+)", server.log_text())
+        assert len(ready) == 3, "two workers at the start and the one that came back"
+        assert {used for _, used in ready} == {transport}
 
 
 def test_sigterm_lets_running_requests_finish_and_exits_0(tmp_path):

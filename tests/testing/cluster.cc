@@ -1,5 +1,10 @@
 #include "tests/testing/cluster.h"
 
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <atomic>
+
 #include "absl/synchronization/mutex.h"
 #include "base/status.h"
 #include "compute/cpu/cpu_backend.h"
@@ -26,7 +31,9 @@ absl::Status Cluster::StartServer(Node& node, int index) {
   options.num_layers = config_.spec.num_layers();
   options.num_experts = config_.spec.gate.num_experts;
   ASSIGN_OR_RETURN(node.server, ExpertWorkerServer::Start(std::move(options), *node.backend, Loader(node.backend.get())));
-  node.address = absl::StrCat("127.0.0.1:", node.server->port());
+  if (!options_.shared_memory) {
+    node.address = absl::StrCat("127.0.0.1:", node.server->port());
+  }
   return absl::OkStatus();
 }
 
@@ -55,9 +62,15 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
     auto node = std::make_unique<Node>();
     node->backend = compute::cpu::CreateCpuBackend({.num_threads = 1});
     node->address = "127.0.0.1:0";
+    if (options.shared_memory) {
+      static std::atomic<int> next_socket = 0;
+      node->address = absl::StrCat("unix:", ::testing::TempDir(), "tandem-cluster-", getpid(), "-", next_socket++, ".sock");
+    }
     RETURN_IF_ERROR(c.StartServer(*node, i));
-    channels.push_back([address = node->address](std::function<void()> on_lost) {
+    const auto transport = options.shared_memory ? transport::TransportChoice::kShm : transport::TransportChoice::kGrpc;
+    channels.push_back([address = node->address, transport](std::function<void()> on_lost) {
       transport::GrpcChannelOptions grpc;
+      grpc.transport = transport;
       grpc.on_lost = std::move(on_lost);
       return transport::MakeGrpcChannel(address, std::move(grpc));
     });

@@ -26,6 +26,7 @@ struct ClusterOptions {
   int max_queue = 64;
   int64_t num_kv_blocks = 0;  // 0: enough for all sequences at full length
   bool prefix_caching = true;
+  bool shared_memory = false;  // between router and workers, instead of gRPC over TCP
   int micro_batches = 1;
 };
 

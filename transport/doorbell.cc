@@ -1,0 +1,130 @@
+#include "transport/doorbell.h"
+
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <algorithm>
+#include <chrono>
+#include <climits>
+
+#include "base/status.h"
+
+namespace tandem::transport {
+namespace {
+
+constexpr size_t kPageBytes = 4096;
+// A peer that scribbles over the word can delay a wake-up by this long, and no longer.
+constexpr timespec kLongestSleep{0, 100'000'000};
+
+int64_t NowNs() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+void Pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  asm volatile("yield");
+#endif
+}
+
+// The word may be shared between processes, hence not the private kind of futex that std::atomic::wait uses.
+void FutexWait(DoorbellWord* word, uint32_t expected) {
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), FUTEX_WAIT, expected, &kLongestSleep, nullptr, 0);
+}
+
+void FutexWake(DoorbellWord* word) {
+  syscall(SYS_futex, reinterpret_cast<uint32_t*>(word), FUTEX_WAKE, 1, nullptr, nullptr, 0);
+}
+
+DoorbellWord* MapPage(int fd) {
+  void* page =
+      mmap(nullptr, kPageBytes, PROT_READ | PROT_WRITE, fd >= 0 ? MAP_SHARED : MAP_SHARED | MAP_ANONYMOUS, fd, 0);
+  return page == MAP_FAILED ? nullptr : static_cast<DoorbellWord*>(page);
+}
+
+}  // namespace
+
+void RingDoorbell(DoorbellWord& word) {
+  uint32_t seen = word.load(std::memory_order_seq_cst);
+  // Whoever turns the word even wakes the waiter; everybody else need not.
+  if ((seen & 1) != 0 && word.compare_exchange_strong(seen, seen + 1, std::memory_order_seq_cst)) {
+    FutexWake(&word);
+  }
+}
+
+absl::StatusOr<RemoteDoorbell> RemoteDoorbell::Map(const UniqueFd& fd) {
+  struct stat info = {};
+  // Sealed against shrinking, or touching the page could end this process.
+  if (fstat(fd.get(), &info) != 0 || info.st_size != static_cast<off_t>(kPageBytes) ||
+      (fcntl(fd.get(), F_GET_SEALS) & F_SEAL_SHRINK) == 0) {
+    return absl::InvalidArgumentError("the descriptor is not a doorbell");
+  }
+  DoorbellWord* word = MapPage(fd.get());
+  if (word == nullptr) {
+    return absl::ErrnoToStatus(errno, "cannot map a doorbell");
+  }
+  return RemoteDoorbell(word);
+}
+
+RemoteDoorbell::~RemoteDoorbell() {
+  if (word_ != nullptr) {
+    munmap(word_, kPageBytes);
+  }
+}
+
+Doorbell::Doorbell(absl::Duration max_spin)
+    : max_spin_ns_(std::max<int64_t>(0, absl::ToInt64Nanoseconds(max_spin))), spin_ns_(max_spin_ns_) {
+  fd_ = UniqueFd(memfd_create("tandem-doorbell", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  if (fd_.valid() && (ftruncate(fd_.get(), kPageBytes) != 0 ||
+                      fcntl(fd_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)) {
+    fd_.Reset();
+  }
+  word_ = MapPage(fd_.get());
+  TANDEM_CHECK(word_ != nullptr, "no memory for a doorbell");
+  new (word_) DoorbellWord(0);
+}
+
+Doorbell::~Doorbell() { munmap(word_, kPageBytes); }
+
+bool Doorbell::Spin(absl::FunctionRef<bool()> ready) {
+  const int64_t end = NowNs() + spin_ns_;
+  do {
+    for (int i = 0; i < 16; ++i) {
+      Pause();
+      if (ready()) {
+        return true;
+      }
+    }
+  } while (NowNs() < end);
+  return false;
+}
+
+void Doorbell::Wait(absl::FunctionRef<bool()> ready) {
+  if (ready()) {
+    return;
+  }
+  const int64_t start = NowNs();
+  if (spin_ns_ > 0 && Spin(ready)) {
+    return;
+  }
+  while (true) {
+    const uint32_t asleep = word_->fetch_or(1, std::memory_order_seq_cst) | 1;
+    const bool done = ready();
+    if (!done) {
+      FutexWait(word_, asleep);
+    }
+    word_->fetch_and(~1u, std::memory_order_seq_cst);
+    if (done || ready()) {
+      break;
+    }
+  }
+  spin_ns_ = NowNs() - start <= max_spin_ns_ ? max_spin_ns_ : spin_ns_ / 2;
+}
+
+}  // namespace tandem::transport

@@ -1,0 +1,145 @@
+#include "transport/shm_codec.h"
+
+#include <cstring>
+#include <limits>
+#include <string>
+
+#include "base/status.h"
+
+namespace tandem::transport {
+namespace {
+
+constexpr int64_t kNoDeadline = std::numeric_limits<int64_t>::max();
+
+struct alignas(64) DispatchHeader {
+  uint64_t frame_id;
+  uint64_t placement_epoch;
+  int64_t deadline_unix_ns;
+  uint64_t rows_bytes;
+  uint64_t num_pairs;
+  int32_t layer;
+  int32_t num_rows;
+  int32_t hidden_size;
+  int32_t dtype;
+};
+static_assert(sizeof(DispatchHeader) == 64 && std::is_trivially_copyable_v<DispatchHeader>);
+
+struct alignas(64) CombineHeader {
+  uint64_t frame_id;
+  uint64_t payload_bytes;  // outputs, or the text of the error
+  int64_t compute_ns;
+  int64_t queue_ns;
+  int32_t status_code;  // 0: outputs
+};
+static_assert(sizeof(CombineHeader) == 64 && std::is_trivially_copyable_v<CombineHeader>);
+
+template <typename T>
+absl::Span<const std::byte> BytesOf(const T* values, size_t count) {
+  return {reinterpret_cast<const std::byte*>(values), count * sizeof(T)};
+}
+
+template <typename Header>
+bool CopyHeader(const FrameBuffer& message, Header* header) {
+  if (message.size() < sizeof(Header)) {
+    return false;
+  }
+  std::memcpy(header, message.data(), sizeof(Header));
+  return true;
+}
+
+absl::Status Malformed(absl::string_view what) {
+  return absl::InvalidArgumentError(absl::StrCat("malformed dispatch frame: ", what));
+}
+
+absl::StatusOr<DispatchFrame> ToFrame(const DispatchHeader& header, const FrameBuffer& message) {
+  // Each length is bounded before they are added, so nothing can wrap around.
+  const uint64_t body = message.size() - sizeof(DispatchHeader);
+  if (header.rows_bytes > body || header.num_pairs > body / sizeof(ExpertPair) ||
+      AlignRecord(header.rows_bytes) + AlignRecord(header.num_pairs * sizeof(ExpertPair)) != body) {
+    return Malformed("its parts do not add up to its length");
+  }
+  DispatchFrame frame;
+  frame.placement_epoch = header.placement_epoch;
+  frame.layer = header.layer;
+  frame.num_rows = header.num_rows;
+  frame.hidden_size = header.hidden_size;
+  if (header.dtype != static_cast<int32_t>(compute::DType::kF32) &&
+      header.dtype != static_cast<int32_t>(compute::DType::kBF16)) {
+    return Malformed(absl::StrCat("dtype ", header.dtype, " is not float32 or bfloat16"));
+  }
+  frame.dtype = static_cast<compute::DType>(header.dtype);
+  frame.rows = message.Part(sizeof(DispatchHeader), header.rows_bytes);
+  frame.pairs.resize(header.num_pairs);
+  if (header.num_pairs > 0) {
+    std::memcpy(frame.pairs.data(), message.data() + sizeof(DispatchHeader) + AlignRecord(header.rows_bytes),
+                header.num_pairs * sizeof(ExpertPair));
+  }
+  if (header.deadline_unix_ns != kNoDeadline) {
+    frame.deadline = absl::FromUnixNanos(header.deadline_unix_ns);
+  }
+  RETURN_IF_ERROR(ValidateDispatch(frame));
+  return frame;
+}
+
+}  // namespace
+
+absl::Status SendDispatch(ShmLink& link, uint64_t frame_id, const DispatchFrame& frame) {
+  const DispatchHeader header{
+      .frame_id = frame_id,
+      .placement_epoch = frame.placement_epoch,
+      .deadline_unix_ns = frame.deadline == absl::InfiniteFuture() ? kNoDeadline : absl::ToUnixNanos(frame.deadline),
+      .rows_bytes = frame.rows.size(),
+      .num_pairs = frame.pairs.size(),
+      .layer = frame.layer,
+      .num_rows = frame.num_rows,
+      .hidden_size = frame.hidden_size,
+      .dtype = static_cast<int32_t>(frame.dtype)};
+  return link.Send({BytesOf(&header, 1), frame.rows.bytes(), BytesOf(frame.pairs.data(), frame.pairs.size())});
+}
+
+absl::Status SendCombine(ShmLink& link, uint64_t frame_id, const absl::StatusOr<CombineFrame>& result) {
+  CombineHeader header{.frame_id = frame_id, .status_code = static_cast<int32_t>(result.status().code())};
+  if (!result.ok()) {
+    const absl::string_view text = result.status().message();
+    header.payload_bytes = text.size();
+    return link.Send({BytesOf(&header, 1), BytesOf(text.data(), text.size())});
+  }
+  header.payload_bytes = result->outputs.size();
+  header.compute_ns = absl::ToInt64Nanoseconds(result->compute_time);
+  header.queue_ns = absl::ToInt64Nanoseconds(result->queue_time);
+  return link.Send({BytesOf(&header, 1), result->outputs.bytes()});
+}
+
+ReadDispatch ParseDispatch(const FrameBuffer& message) {
+  DispatchHeader header;
+  if (!CopyHeader(message, &header) || header.frame_id == 0) {
+    return {.frame = Malformed("no header")};
+  }
+  return {.frame_id = header.frame_id, .frame = ToFrame(header, message)};
+}
+
+ReadCombine ParseCombine(const FrameBuffer& message) {
+  CombineHeader header;
+  if (!CopyHeader(message, &header) || header.frame_id == 0) {
+    return {.result = absl::InternalError("broken combine frame: no header")};
+  }
+  if (header.payload_bytes > message.size() - sizeof(CombineHeader)) {
+    return {.frame_id = header.frame_id, .result = absl::InternalError("broken combine frame: truncated")};
+  }
+  if (header.status_code != 0) {
+    const bool known =
+        header.status_code > 0 && header.status_code <= static_cast<int>(absl::StatusCode::kUnauthenticated);
+    const auto* text = reinterpret_cast<const char*>(message.data()) + sizeof(CombineHeader);
+    return {
+        .frame_id = header.frame_id,
+        .result = absl::Status(known ? static_cast<absl::StatusCode>(header.status_code) : absl::StatusCode::kUnknown,
+                               std::string(text, header.payload_bytes))};
+  }
+  CombineFrame frame;
+  frame.outputs = message.Part(sizeof(CombineHeader), header.payload_bytes);
+  frame.compute_time = absl::Nanoseconds(header.compute_ns);
+  frame.queue_time = absl::Nanoseconds(header.queue_ns);
+  return {.frame_id = header.frame_id, .result = std::move(frame)};
+}
+
+}  // namespace tandem::transport

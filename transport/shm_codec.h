@@ -1,0 +1,31 @@
+// Frames as messages of a ShmLink: a 64-byte header, the payload, then the pairs of a dispatch or the text of an error,
+// each on a 64-byte border. Both sides run on one machine, so numbers have its byte order and deadlines are points on
+// its clock. Received bytes are not trusted: everything but the payload is copied, then checked. Thread-safe.
+#pragma once
+
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "transport/frame.h"
+#include "transport/shm_link.h"
+
+namespace tandem::transport {
+
+absl::Status SendDispatch(ShmLink& link, uint64_t frame_id, const DispatchFrame& frame);
+absl::Status SendCombine(ShmLink& link, uint64_t frame_id, const absl::StatusOr<CombineFrame>& result);
+
+struct ReadDispatch {
+  uint64_t frame_id = 0;  // 0: unreadable, there is nobody to answer
+  // Errors: INVALID_ARGUMENT; otherwise the frame passes ValidateDispatch. Its rows lie in `message`.
+  absl::StatusOr<DispatchFrame> frame = absl::UnknownError("");
+};
+ReadDispatch ParseDispatch(const FrameBuffer& message);
+
+struct ReadCombine {
+  uint64_t frame_id = 0;  // 0: unreadable
+  absl::StatusOr<CombineFrame> result = absl::UnknownError("");
+};
+ReadCombine ParseCombine(const FrameBuffer& message);
+
+}  // namespace tandem::transport

@@ -1,0 +1,172 @@
+#include "transport/shm_link.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace tandem::transport {
+namespace {
+
+void CopyParts(absl::Span<const absl::Span<const std::byte>> parts, std::byte* to) {
+  for (const absl::Span<const std::byte> part : parts) {
+    if (!part.empty()) {
+      std::memcpy(to, part.data(), part.size());
+    }
+    to += AlignRecord(part.size());
+  }
+}
+
+}  // namespace
+
+// Gives a received message's room back when its last buffer is gone.
+struct ShmLink::Lease {
+  Lease(std::shared_ptr<ShmLink> link, uint64_t position) : link(std::move(link)), position(position) {}
+  ~Lease() { link->Release(position); }
+  const std::shared_ptr<ShmLink> link;
+  const uint64_t position;
+};
+
+ShmLink::ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t max_message_bytes)
+    : segment_(std::move(segment)),
+      peer_(std::move(peer)),
+      max_message_bytes_(max_message_bytes),
+      out_(side == Side::kRouter ? segment_.dispatch() : segment_.combine()),
+      in_(side == Side::kRouter ? segment_.combine() : segment_.dispatch()) {}
+
+absl::Status ShmLink::Send(absl::Span<const absl::Span<const std::byte>> parts) {
+  size_t bytes = 0;
+  for (const absl::Span<const std::byte> part : parts) {
+    bytes += AlignRecord(part.size());
+  }
+  if (bytes > max_message_bytes_) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("frame of ", bytes, " bytes, at most ", max_message_bytes_, " are allowed"));
+  }
+  bool committed = false;
+  {
+    absl::MutexLock lock(&out_mutex_);
+    if (backlog_.empty() && bytes <= out_.max_body_bytes()) {
+      ASSIGN_OR_RETURN(const std::optional<RingProducer::Slot> slot, out_.Reserve(bytes));
+      if (slot.has_value()) {
+        CopyParts(parts, slot->body);
+        committed = out_.Commit(*slot, bytes, RecordKind::kWhole);
+      }
+    }
+    if (!committed) {
+      FrameBuffer message(bytes);
+      CopyParts(parts, message.mutable_bytes().data());
+      backlog_.push_back(std::move(message));
+      return FlushLocked();
+    }
+  }
+  peer_.Ring();
+  return absl::OkStatus();
+}
+
+absl::Status ShmLink::Flush() {
+  absl::MutexLock lock(&out_mutex_);
+  return FlushLocked();
+}
+
+absl::Status ShmLink::FlushLocked() {
+  bool asked = false;
+  while (!backlog_.empty()) {
+    ASSIGN_OR_RETURN(const bool sent, SendPiece());
+    if (sent) {
+      asked = false;
+      peer_.Ring();
+    } else if (asked) {
+      return absl::OkStatus();
+    } else {
+      out_.WantRoom();  // then look once more, see doorbell.h
+      asked = true;
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> ShmLink::SendPiece() {
+  const FrameBuffer& message = backlog_.front();
+  // Several pieces fit the ring at a time, so that the other side takes one while the next is written.
+  const bool whole = message.size() <= out_.max_body_bytes();
+  const size_t bytes = whole ? message.size() : std::min(message.size() - sent_of_front_, out_.max_body_bytes() / 2);
+  ASSIGN_OR_RETURN(const std::optional<RingProducer::Slot> slot, out_.Reserve(bytes));
+  if (!slot.has_value()) {
+    return false;
+  }
+  std::memcpy(slot->body, message.data() + sent_of_front_, bytes);
+  out_.Commit(*slot, bytes, whole ? RecordKind::kWhole : RecordKind::kPart, message.size());
+  sent_of_front_ += bytes;
+  if (sent_of_front_ == message.size()) {
+    backlog_.pop_front();
+    sent_of_front_ = 0;
+  }
+  return true;
+}
+
+absl::StatusOr<std::optional<FrameBuffer>> ShmLink::Receive() {
+  while (true) {
+    RingConsumer::Record record;
+    FrameBuffer complete;
+    {
+      absl::MutexLock lock(&in_mutex_);
+      ASSIGN_OR_RETURN(const std::optional<RingConsumer::Record> taken, in_.Take());
+      if (!taken.has_value()) {
+        return std::nullopt;
+      }
+      record = *taken;
+      if (record.header.kind == RecordKind::kPart) {
+        RETURN_IF_ERROR(Append(record));
+        if (received_ == partial_.size()) {
+          complete = std::exchange(partial_, FrameBuffer());
+          received_ = 0;
+        }
+      }
+    }
+    if (record.header.kind == RecordKind::kWhole) {
+      auto lease = std::make_shared<Lease>(shared_from_this(), record.position);
+      return FrameBuffer(record.body, record.header.body_bytes, std::move(lease));
+    }
+    Release(record.position);
+    if (complete.size() > 0) {
+      return complete;
+    }
+  }
+}
+
+absl::Status ShmLink::Append(const RingConsumer::Record& record) {
+  if (received_ == 0) {
+    if (record.header.message_bytes == 0 || record.header.message_bytes > max_message_bytes_) {
+      return absl::DataLossError(absl::StrCat("shared-memory ring: a frame of ", record.header.message_bytes,
+                                              " bytes, at most ", max_message_bytes_, " are allowed"));
+    }
+    partial_ = FrameBuffer(record.header.message_bytes);
+  }
+  const uint64_t bytes = record.header.body_bytes;
+  if (record.header.message_bytes != partial_.size() || bytes == 0 || bytes > partial_.size() - received_) {
+    return absl::DataLossError("shared-memory ring: pieces do not add up to a frame");
+  }
+  std::memcpy(partial_.mutable_bytes().data() + received_, record.body, bytes);
+  received_ += bytes;
+  return absl::OkStatus();
+}
+
+void ShmLink::Release(uint64_t position) {
+  bool producer_waits;
+  {
+    absl::MutexLock lock(&in_mutex_);
+    producer_waits = in_.Release(position);
+  }
+  if (producer_waits) {
+    peer_.Ring();
+  }
+}
+
+size_t ShmLink::backlog() const {
+  absl::MutexLock lock(&out_mutex_);
+  return backlog_.size();
+}
+
+}  // namespace tandem::transport

@@ -1,0 +1,64 @@
+// One end of the two rings between a router and a worker: whole messages out, whole messages in. Messages that find no
+// room, or are too long for one record, wait in this process and go out in pieces as room comes.
+// Thread-safe. Held by shared_ptr: received messages lie in the rings and keep them mapped.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/types/span.h"
+#include "transport/doorbell.h"
+#include "transport/frame.h"
+#include "transport/shm_ring.h"
+
+namespace tandem::transport {
+
+class ShmLink : public std::enable_shared_from_this<ShmLink> {
+ public:
+  enum class Side { kRouter, kWorker };
+
+  // `peer` is rung when the other side has something to look at. Longer messages than `max_message_bytes` are refused.
+  ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t max_message_bytes);
+
+  // The message is the concatenation of `parts`, each padded to 64 bytes. Never blocks.
+  // Errors: RESOURCE_EXHAUSTED (too long), DATA_LOSS (the other side broke the ring).
+  absl::Status Send(absl::Span<const absl::Span<const std::byte>> parts);
+
+  // The next message, if there is one; its bytes stay in the ring until the last copy of the buffer is gone.
+  // Errors: DATA_LOSS (the other side broke the ring).
+  absl::StatusOr<std::optional<FrameBuffer>> Receive();
+
+  // Sends what has waited for room, as far as there is some. To be called when this side's doorbell rang.
+  absl::Status Flush();
+
+  // Messages that still wait for room.
+  size_t backlog() const;
+
+ private:
+  struct Lease;
+
+  absl::Status FlushLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(out_mutex_);
+  absl::StatusOr<bool> SendPiece() ABSL_EXCLUSIVE_LOCKS_REQUIRED(out_mutex_);
+  absl::Status Append(const RingConsumer::Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(in_mutex_);
+  void Release(uint64_t position) ABSL_LOCKS_EXCLUDED(in_mutex_);
+
+  const ShmSegment segment_;
+  const RemoteDoorbell peer_;
+  const uint64_t max_message_bytes_;
+
+  mutable absl::Mutex out_mutex_;
+  RingProducer out_ ABSL_GUARDED_BY(out_mutex_);
+  std::deque<FrameBuffer> backlog_ ABSL_GUARDED_BY(out_mutex_);
+  size_t sent_of_front_ ABSL_GUARDED_BY(out_mutex_) = 0;
+
+  absl::Mutex in_mutex_;
+  RingConsumer in_ ABSL_GUARDED_BY(in_mutex_);
+  FrameBuffer partial_ ABSL_GUARDED_BY(in_mutex_);  // a message that comes in pieces
+  size_t received_ ABSL_GUARDED_BY(in_mutex_) = 0;  // of it
+};
+
+}  // namespace tandem::transport

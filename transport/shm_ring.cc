@@ -1,0 +1,98 @@
+#include "transport/shm_ring.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace tandem::transport {
+namespace {
+
+absl::Status Broken(absl::string_view what, uint64_t value) {
+  return absl::DataLossError(absl::StrCat("shared-memory ring: ", what, " (", value, ")"));
+}
+
+}  // namespace
+
+std::optional<uint64_t> InOrderSpans::Close(uint64_t begin) {
+  const auto it = std::lower_bound(spans_.begin(), spans_.end(), begin,
+                                   [](const Span& span, uint64_t position) { return span.begin < position; });
+  TANDEM_CHECK(it != spans_.end() && it->begin == begin && !it->closed, "record at ", begin, " is not open");
+  it->closed = true;
+  std::optional<uint64_t> done;
+  while (!spans_.empty() && spans_.front().closed) {
+    done = spans_.front().end;
+    spans_.pop_front();
+  }
+  return done;
+}
+
+absl::StatusOr<std::optional<RingProducer::Slot>> RingProducer::Reserve(size_t body_bytes) {
+  TANDEM_CHECK(body_bytes <= max_body_bytes(), body_bytes, " bytes in one record");
+  const size_t record_bytes = sizeof(RecordHeader) + AlignRecord(body_bytes);
+  if (reserved_ + record_bytes - tail_ > memory_.capacity) {
+    const uint64_t tail = memory_.control->tail.load(std::memory_order_seq_cst);
+    if (tail < tail_ || tail > reserved_ || tail % kRecordAlignment != 0) {
+      return Broken("the consumer is at an impossible position", tail);
+    }
+    tail_ = tail;
+    if (reserved_ + record_bytes - tail_ > memory_.capacity) {
+      return std::nullopt;
+    }
+  }
+  const uint64_t position = reserved_;
+  reserved_ += record_bytes;
+  open_.Open(position, reserved_);
+  return Slot{position, memory_.data + position % memory_.capacity + sizeof(RecordHeader)};
+}
+
+bool RingProducer::Commit(const Slot& slot, size_t body_bytes, RecordKind kind, uint64_t message_bytes) {
+  const RecordHeader header{sizeof(RecordHeader) + AlignRecord(body_bytes), body_bytes, message_bytes, kind};
+  std::memcpy(slot.body - sizeof(RecordHeader), &header, sizeof(header));
+  const std::optional<uint64_t> head = open_.Close(slot.position);
+  if (head.has_value()) {
+    memory_.control->head.store(*head, std::memory_order_seq_cst);
+  }
+  return head.has_value();
+}
+
+absl::StatusOr<std::optional<RingConsumer::Record>> RingConsumer::Take() {
+  const uint64_t head = memory_.control->head.load(std::memory_order_seq_cst);
+  if (head == taken_) {
+    return std::nullopt;
+  }
+  const uint64_t available = head - taken_;
+  if (available > memory_.capacity || head % kRecordAlignment != 0) {
+    return Broken("the producer is at an impossible position", head);
+  }
+  Record record;
+  record.position = taken_;
+  const std::byte* const begin = memory_.data + taken_ % memory_.capacity;
+  std::memcpy(&record.header, begin, sizeof(RecordHeader));
+  record.body = begin + sizeof(RecordHeader);
+  const uint64_t bytes = record.header.record_bytes;
+  if (bytes < sizeof(RecordHeader) || bytes > available || bytes % kRecordAlignment != 0 ||
+      record.header.body_bytes > bytes - sizeof(RecordHeader)) {
+    return Broken("a record has an impossible length", bytes);
+  }
+  if (record.header.kind < RecordKind::kSkip || record.header.kind > RecordKind::kPart) {
+    return Broken("a record of an unknown kind", static_cast<uint32_t>(record.header.kind));
+  }
+  taken_ += bytes;
+  held_.Open(record.position, taken_);
+  return record;
+}
+
+bool RingConsumer::Release(uint64_t position) {
+  const std::optional<uint64_t> tail = held_.Close(position);
+  if (!tail.has_value()) {
+    return false;
+  }
+  memory_.control->tail.store(*tail, std::memory_order_seq_cst);
+  // The load keeps the common case free of a write to the producer's line.
+  return memory_.control->wants_room.load(std::memory_order_seq_cst) != 0 &&
+         memory_.control->wants_room.exchange(0, std::memory_order_seq_cst) != 0;
+}
+
+}  // namespace tandem::transport

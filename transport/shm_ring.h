@@ -1,0 +1,113 @@
+// A ring of records between one producing and one consuming process, lock-free between the two.
+//
+// A record is a 64-byte header and a body, both on 64-byte borders. The producer reserves room, fills it in place and
+// commits; the consumer takes records and releases them when nobody needs their bytes any more. Within one side records
+// may be committed or released in any order: head and tail move over what is finished at the front.
+//
+// Memory order: the body is written before `head` is stored and read after `head` is loaded, and its room is reused
+// only after `tail` was stored and loaded; release and acquire would do for that. Both stores are sequentially
+// consistent because a look at the other side's doorbell or `wants_room` follows them (doorbell.h).
+//
+// What the other side writes is not trusted: positions and headers are checked on every use, and copied before.
+// Neither class is thread-safe; the link that owns them locks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "transport/shm_segment.h"
+
+namespace tandem::transport {
+
+inline constexpr size_t kRecordAlignment = 64;
+
+inline constexpr size_t AlignRecord(size_t bytes) {
+  return (bytes + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
+}
+
+enum class RecordKind : uint32_t {
+  kSkip = 1,   // nothing, to be released at once
+  kWhole = 2,  // the body is a message
+  kPart = 3,   // the body is a piece of a message of `message_bytes`, pieces come in order and without gaps
+};
+
+struct alignas(kRecordAlignment) RecordHeader {
+  uint64_t record_bytes;   // header and body, a multiple of 64
+  uint64_t body_bytes;     // without the padding
+  uint64_t message_bytes;  // kPart: of the whole message
+  RecordKind kind;
+};
+static_assert(sizeof(RecordHeader) == kRecordAlignment);
+
+// Spans of positions that are opened in ascending order and closed in any.
+class InOrderSpans {
+ public:
+  void Open(uint64_t begin, uint64_t end) { spans_.push_back({begin, end, false}); }
+  // Everything below the result has been closed; nullopt if the front is still open. `begin` must be open.
+  std::optional<uint64_t> Close(uint64_t begin);
+
+ private:
+  struct Span {
+    uint64_t begin;
+    uint64_t end;
+    bool closed;
+  };
+  std::deque<Span> spans_;
+};
+
+class RingProducer {
+ public:
+  explicit RingProducer(const RingMemory& memory) : memory_(memory) {}
+
+  struct Slot {
+    uint64_t position = 0;
+    std::byte* body = nullptr;
+  };
+
+  // Longest body that one record can have.
+  size_t max_body_bytes() const { return memory_.capacity / 2 - sizeof(RecordHeader); }
+
+  // Room for a body of at most max_body_bytes(); nullopt when there is none now.
+  // Errors: DATA_LOSS when the consumer broke the ring.
+  absl::StatusOr<std::optional<Slot>> Reserve(size_t body_bytes);
+
+  // Hands a reserved record on, in the order of reservations. True if the consumer may see something new.
+  bool Commit(const Slot& slot, size_t body_bytes, RecordKind kind, uint64_t message_bytes = 0);
+
+  // Asks the consumer to ring when it releases something; look for room once more afterwards.
+  void WantRoom() { memory_.control->wants_room.store(1, std::memory_order_seq_cst); }
+
+ private:
+  const RingMemory memory_;
+  uint64_t reserved_ = 0;  // position behind the last reservation
+  uint64_t tail_ = 0;      // as last seen, never moves back
+  InOrderSpans open_;
+};
+
+class RingConsumer {
+ public:
+  explicit RingConsumer(const RingMemory& memory) : memory_(memory) {}
+
+  struct Record {
+    uint64_t position = 0;
+    RecordHeader header;  // a checked copy
+    const std::byte* body = nullptr;
+  };
+
+  // The next record; nullopt when there is none. Errors: DATA_LOSS when the producer broke the ring.
+  absl::StatusOr<std::optional<Record>> Take();
+
+  // The record's bytes may be written over. True if the producer waits for room.
+  bool Release(uint64_t position);
+
+ private:
+  const RingMemory memory_;
+  uint64_t taken_ = 0;  // position behind the last record taken
+  InOrderSpans held_;
+};
+
+}  // namespace tandem::transport

@@ -1,0 +1,73 @@
+// The worker's side of shared-memory connections: any number of routers, each with rings of its own.
+//
+// Threads: "shm-accept" accepts routers and notices when they go. Frames are taken by whoever calls Poll, so that the
+// thread that computes them needs no other to wake it; without a doorbell of the owner's a thread "shm-frames" does.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "transport/expert_channel.h"
+#include "transport/poll_thread.h"
+#include "transport/shm_link.h"
+#include "transport/shm_stream.h"
+
+namespace tandem::transport {
+
+struct ShmServerOptions {
+  std::string socket_path;
+  // Per router; past it a router's ring is not read, which fills it and pushes back.
+  int max_outstanding_frames = 256;
+  uint64_t max_message_bytes = uint64_t{1} << 30;
+  // Rung when there is something to Poll; its owner waits there. Null: the server polls itself.
+  std::shared_ptr<Doorbell> doorbell;
+};
+
+class ShmConnection;
+
+// Thread-safe.
+class ShmServer final : public FrameSource {
+ public:
+  // `handler` must outlive the server. Errors: UNAVAILABLE if the path cannot be bound or nothing can be shared.
+  static absl::StatusOr<std::shared_ptr<ShmServer>> Start(ShmServerOptions options, ExpertHandler* handler);
+  ~ShmServer() override;  // as Shutdown(InfinitePast)
+
+  const ShmOffer& offer() const { return offer_; }
+
+  // Hands frames that have arrived to the handler, on the calling thread, and sends answers that waited for room.
+  void Poll() override;
+
+  // Accepts no more; waits until every frame in the handler has been answered and its answer sent, or for the
+  // deadline; then closes the connections. Idempotent.
+  void Shutdown(absl::Time deadline);
+
+  int num_connections() const;
+
+ private:
+  ShmServer(ShmServerOptions options, ExpertHandler* handler, UniqueFd listener, UniqueFd wake);
+
+  void AcceptAndWatch();
+  absl::Status Accept();
+  std::vector<std::shared_ptr<ShmConnection>> Connections() const;
+
+  const ShmServerOptions options_;
+  ExpertHandler* const handler_;
+  const UniqueFd listener_;
+  const UniqueFd wake_;  // eventfd; ends the accepting thread
+  ShmOffer offer_;
+  mutable absl::Mutex mutex_;
+  std::vector<std::shared_ptr<ShmConnection>> connections_ ABSL_GUARDED_BY(mutex_);
+  std::once_flag shutdown_;
+  std::optional<PollThread> frames_;
+  std::thread accept_;
+};
+
+}  // namespace tandem::transport
