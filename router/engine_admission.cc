@@ -35,6 +35,7 @@ BatchLimits Engine::Limits() const {
 void Engine::Admit() {
   while (TryAdmit()) {
   }
+  masks_.Start();
 }
 
 // Those that ran before come first, unless somebody new has a better priority.

@@ -157,9 +157,11 @@ absl::Status Engine::Execute(Step& step) {
   RETURN_IF_ERROR(runner_.VisitHidden(step.hidden.rows, [&](int64_t i, absl::Span<float> row) {
     OnHidden(*step.hidden.positions[i].first, step.hidden.positions[i].second, row);
   }));
-  return runner_.VisitLogits(step.logits.rows, [&](int64_t i, absl::Span<float> row) {
+  const absl::Status sampled = runner_.VisitLogits(step.logits.rows, [&](int64_t i, absl::Span<float> row) {
     OnLogits(*step.logits.positions[i].first, step.logits.positions[i].second, row);
   });
+  masks_.Start();
+  return sampled;
 }
 
 void Engine::OnLogits(Sequence& sequence, int64_t position, absl::Span<float> row) {

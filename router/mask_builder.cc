@@ -47,15 +47,29 @@ MaskBuilder::~MaskBuilder() {
 
 void MaskBuilder::Schedule(std::shared_ptr<MaskedConstraint> constraint, std::optional<int32_t> accepted) {
   constraint->Start();
-  Job job = {std::move(constraint), accepted};
-  if (jobs_.TryPush(std::move(job)) != PushResult::kOk) {
-    job.constraint->Build(accepted);  // a full queue: the caller has to help
+  noted_.push_back({std::move(constraint), accepted});
+}
+
+void MaskBuilder::Start() {
+  if (noted_.empty()) {
+    return;
+  }
+  std::vector<Job> jobs;
+  jobs.swap(noted_);
+  if (jobs_.TryPush(std::move(jobs)) != PushResult::kOk) {
+    Build(jobs);  // a full queue: the caller has to help
+  }
+}
+
+void MaskBuilder::Build(const std::vector<Job>& jobs) {
+  for (const Job& job : jobs) {
+    job.constraint->Build(job.accepted);
   }
 }
 
 void MaskBuilder::Work() {
-  while (std::optional<Job> job = jobs_.Pop()) {
-    job->constraint->Build(job->accepted);
+  while (std::optional<std::vector<Job>> jobs = jobs_.Pop()) {
+    Build(*jobs);
   }
 }
 

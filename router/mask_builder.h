@@ -39,16 +39,19 @@ class MaskedConstraint {
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Owns the thread "masks". Schedule is called by one thread, the engine's.
+// Owns the thread "masks". Its methods are called by one thread, the engine's.
 class MaskBuilder {
  public:
   // `capacity`: constraints at the same time, at most.
   explicit MaskBuilder(size_t capacity);
   ~MaskBuilder();
 
-  // Builds the constraint's next mask: for the first token, or for the one after `accepted`. One at a time for each
-  // constraint.
+  // Notes that the constraint's next mask is wanted: for the first token, or for the one after `accepted`. One at a time
+  // for each constraint. Nobody may await it before Start.
   void Schedule(std::shared_ptr<MaskedConstraint> constraint, std::optional<int32_t> accepted);
+
+  // Has all that were noted built. Once a step: waking the thread for every sequence costs more than most masks do.
+  void Start();
 
  private:
   struct Job {
@@ -56,9 +59,11 @@ class MaskBuilder {
     std::optional<int32_t> accepted;
   };
 
+  static void Build(const std::vector<Job>& jobs);
   void Work();
 
-  BoundedQueue<Job> jobs_;
+  std::vector<Job> noted_;
+  BoundedQueue<std::vector<Job>> jobs_;
   std::thread thread_;
 };
 
