@@ -31,7 +31,8 @@ struct WorkerFlags {
 absl::Status Run(const WorkerFlags& flags) {
   RETURN_IF_ERROR(StartLogging("expert-worker", flags.log));
   StopRequest stop;
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model.model_dir, flags.model.dtype));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
+                   OpenModel(flags.model.model_dir, flags.model.dtype, "auto", flags.model.wire_dtype));
   const model::ModelSpec& spec = opened->config.spec;
   const std::unique_ptr<compute::Backend> backend =
       compute::cpu::CreateCpuBackend({.num_threads = flags.model.threads});

@@ -90,7 +90,8 @@ TEST_P(ExpertWorkerServerTest, SeveralRoutersGetTheBitsOfInlineExperts) {
   EXPECT_EQ(worker.server->probe().frames(), kRouters * kFrames);
 }
 
-INSTANTIATE_TEST_SUITE_P(WireDTypes, ExpertWorkerServerTest, ::testing::Values(DType::kF32, DType::kBF16),
+INSTANTIATE_TEST_SUITE_P(WireDTypes, ExpertWorkerServerTest,
+                         ::testing::Values(DType::kF32, DType::kBF16, DType::kF8E4M3),
                          [](const auto& info) { return std::string(compute::DTypeName(info.param)); });
 
 TEST(ExpertWorkerLifecycleTest, SaysWhichExpertItLacksAndLoadsItWhenAsked) {

@@ -51,9 +51,9 @@ struct DispatchFrame {
   int32_t layer = 0;
   int32_t num_rows = 0;
   int32_t hidden_size = 0;
-  compute::DType dtype = compute::DType::kF32;  // the model's wire dtype
+  compute::DType dtype = compute::DType::kF32;  // the model's wire dtype (compute/wire_rows.h)
   std::vector<ExpertPair> pairs;                // sorted by expert, then row
-  FrameBuffer rows;                             // [num_rows, hidden_size]
+  FrameBuffer rows;                             // [num_rows, DispatchRowElements]
   absl::Time deadline = absl::InfiniteFuture();
 };
 
@@ -62,7 +62,7 @@ struct DispatchFrame {
 absl::Status ValidateDispatch(const DispatchFrame& frame);
 
 struct CombineFrame {
-  FrameBuffer outputs;          // [pairs, hidden_size], wire dtype, in the order of the dispatch's pairs
+  FrameBuffer outputs;          // [pairs, hidden_size], CombineDType, in the order of the dispatch's pairs
   absl::Duration compute_time;  // time the worker spent computing, for the cost model
   absl::Duration queue_time;    // time the frame waited on the worker
 };

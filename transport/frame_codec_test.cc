@@ -108,6 +108,25 @@ TEST(FrameCodecTest, DeadlinesTravelAsTimeLeft) {
   EXPECT_EQ(DecodeDispatch(EncodeDispatch(1, frame, kNow), there).frame->deadline, there + absl::Microseconds(1));
 }
 
+// A frame of kF8E4M3: a row is its codes and a scale, its outputs are bfloat16.
+TEST(FrameCodecTest, F8RowsCarryTheirScales) {
+  DispatchFrame frame = TestFrame(3, 3, 8, 2);
+  frame.dtype = compute::DType::kF8E4M3;
+  frame.rows = FrameBuffer(3 * (8 + 4));
+  std::fill(frame.rows.mutable_bytes().begin(), frame.rows.mutable_bytes().end(), std::byte{0x7f});
+  EXPECT_EQ(OutputBytes(frame), 6 * 8 * 2);
+  const DecodedDispatch decoded = DecodeDispatch(EncodeDispatch(9, frame, kNow), kNow);
+  ASSERT_TRUE(decoded.frame.ok()) << decoded.frame.status();
+  ExpectSame(*decoded.frame, frame);
+  for (const size_t wrong : {3 * 8, 3 * (8 + 4) - 1, 3 * (8 + 4) + 1, 0}) {
+    frame.rows = FrameBuffer(wrong);
+    const DecodedDispatch refused = DecodeDispatch(EncodeDispatch(9, frame, kNow), kNow);
+    EXPECT_EQ(refused.frame_id, 9);
+    EXPECT_EQ(refused.frame.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(refused.frame.status().message(), HasSubstr("3 rows of 8 float8_e4m3fn are 36 bytes, got "));
+  }
+}
+
 TEST(FrameCodecTest, CombineRoundTrip) {
   CombineFrame frame{.outputs = ExpectedOutputs(TestFrame(1, 3, 8, 2)),
                      .compute_time = absl::Microseconds(12),
@@ -159,6 +178,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         BadField{"Layer", [](wire::ExchangeRequest& m) { m.set_layer(-1); }, "layer -1"},
         BadField{"DType", [](wire::ExchangeRequest& m) { m.set_dtype(wire::DTYPE_F16); }, "float16"},
+        BadField{"OtherRowSize", [](wire::ExchangeRequest& m) { m.set_dtype(wire::DTYPE_F8_E4M3); },
+                 "are 16 bytes, got 32"},
         BadField{"NoDType", [](wire::ExchangeRequest& m) { m.set_dtype(wire::DTYPE_UNSPECIFIED); }, "dtype 0"},
         BadField{"NegativeRows", [](wire::ExchangeRequest& m) { m.set_num_rows(-2); }, "num_rows -2"},
         BadField{"MoreRows", [](wire::ExchangeRequest& m) { m.set_num_rows(3); }, "are 48 bytes, got 32"},

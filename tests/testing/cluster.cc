@@ -45,7 +45,7 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
   ASSIGN_OR_RETURN(c.checkpoint_, model::Checkpoint::Open(options.model_dir));
   const model::ModelSpec& spec = c.config_.spec;
   c.checkpoint_.set_fp8_block(spec.fp8_block_rows, spec.fp8_block_cols);
-  ASSIGN_OR_RETURN(c.dtypes_, model::ChooseDTypes(options.dtype, options.kv_cache_dtype, spec));
+  ASSIGN_OR_RETURN(c.dtypes_, model::ChooseDTypes(options.dtype, options.kv_cache_dtype, spec, options.wire_dtype));
   c.identity_ = {c.checkpoint_.Digest(c.config_.config_json), spec.model_type, c.dtypes_.weights, c.dtypes_.wire};
   c.backend_ = compute::cpu::CreateCpuBackend({.num_threads = options.router_threads});
   std::vector<router::WorkerPool::ChannelFactory> channels;

@@ -19,6 +19,7 @@ struct ClusterOptions {
   std::string model_dir;
   std::string dtype = "auto";
   std::string kv_cache_dtype = "auto";
+  std::string wire_dtype = "auto";
   int num_workers = 0;
   int router_threads = 2;
   int64_t max_batch_tokens = 64;
