@@ -10,6 +10,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/synchronization/mutex.h"
 #include "transport/expert_channel.h"
+#include "transport/frame_codec.h"
 
 namespace tandem::transport {
 
@@ -34,7 +35,7 @@ class ExchangeStreams {
 // One stream. Deletes itself in OnDone, which comes only after Finish, which waits for every frame in the handler.
 class ExchangeReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  ExchangeReactor(ExpertHandler* handler, ExchangeStreams* streams, int max_outstanding);
+  ExchangeReactor(ExpertHandler* handler, ExchangeStreams* streams, int max_outstanding, Checksums checksums);
 
   void Drain();
 
@@ -53,6 +54,7 @@ class ExchangeReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, g
   ExpertHandler* const handler_;
   ExchangeStreams* const streams_;
   const int max_outstanding_;
+  const Checksums checksums_;
   grpc::ByteBuffer incoming_;  // owned by the read in progress
 
   absl::Mutex mutex_;

@@ -188,10 +188,15 @@ class RawStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::B
   explicit RawStream(const std::string& address)
       : stub_(grpc::CreateChannel(address, grpc::InsecureChannelCredentials())) {}
 
+  void AskForChecksums() { context_.AddMetadata(kChecksumsMetadata, "1"); }
+
   // Sends one message and returns how the stream ended.
   grpc::Status SendAndAwaitEnd(const std::string& bytes) {
     const grpc::Slice slice(bytes);
-    message_ = grpc::ByteBuffer(&slice, 1);
+    return SendAndAwaitEnd(grpc::ByteBuffer(&slice, 1));
+  }
+  grpc::Status SendAndAwaitEnd(grpc::ByteBuffer message) {
+    message_ = std::move(message);
     stub_.PrepareBidiStreamingCall(&context_, "/tandem.expert.v1.ExpertService/Exchange", grpc::StubOptions(), this);
     StartWrite(&message_);
     StartRead(&answer_);
@@ -227,6 +232,32 @@ TEST(GrpcExchangeTest, UnreadableBytesEndThatStreamOnly) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("not a protobuf message"));
   EXPECT_TRUE(Send(*channel, TestFrame(0, 1, 1, 1)).Get().ok());
+}
+
+TEST(GrpcExchangeTest, ChecksumsOnBothWays) {
+  FakeHandler handler;
+  const auto server = Serve(handler);
+  GrpcChannelOptions options;
+  options.checksums = true;
+  const auto checked = Connect(AddressOf(*server), std::move(options));
+  const auto plain = Connect(AddressOf(*server));
+  const DispatchFrame frame = TestFrame(2, 3, 8, 2);
+  for (const auto& channel : {checked.get(), plain.get()}) {
+    ExpectOutputs(Send(*channel, frame).Get(), ExpectedOutputs(frame));
+  }
+  const absl::Status error = absl::NotFoundError("no such expert");
+  handler.Fail(error);
+  EXPECT_EQ(Send(*checked, frame).Get().status().code(), error.code());
+}
+
+TEST(GrpcExchangeTest, AStreamWithChecksumsTakesNoMessageWithout) {
+  FakeHandler handler;
+  const auto server = Serve(handler);
+  RawStream stream(AddressOf(*server));
+  stream.AskForChecksums();
+  const grpc::Status status = stream.SendAndAwaitEnd(EncodeDispatch(1, TestFrame(0, 1, 1, 1), absl::Now()));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("no checksum"));
 }
 
 // Asks grpc.health.v1 with the bytes that its messages have: field 1 of both is the name, or the state.

@@ -71,8 +71,11 @@ class Service final : public proto::ExpertService::WithRawCallbackMethod_Exchang
     return grpc::Status::OK;
   }
 
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Exchange(grpc::CallbackServerContext*) override {
-    return new ExchangeReactor(handler_, streams_, max_outstanding_);
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Exchange(
+      grpc::CallbackServerContext* context) override {
+    const bool wants_checksums = context->client_metadata().count(kChecksumsMetadata) > 0;
+    return new ExchangeReactor(handler_, streams_, max_outstanding_,
+                               wants_checksums ? Checksums::kOn : Checksums::kOff);
   }
 
  private:
