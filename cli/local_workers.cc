@@ -59,6 +59,7 @@ std::vector<std::string> Command(const LocalWorkersOptions& options, int index, 
           options.log.level,
           "--log-format",
           options.log.format,
+          options.expert_metrics ? "--expert-metrics" : "--no-expert-metrics",
           options.shared_memory ? "--shared-memory" : "--no-shared-memory"};
 }
 

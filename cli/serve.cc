@@ -74,6 +74,7 @@ absl::Status RunServe(const ServeFlags& flags) {
                                         .model_dir = flags.model.model_dir,
                                         .dtype = flags.model.dtype,
                                         .wire_dtype = flags.model.wire_dtype,
+                                        .expert_metrics = flags.api.expert_metrics,
                                         .threads = flags.worker_threads,
                                         .shared_memory = flags.engine.expert_transport != "grpc",
                                         .metrics_port = flags.worker_metrics_port,

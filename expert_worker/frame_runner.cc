@@ -23,6 +23,7 @@ struct FrameRunner::Batch {
     size_t result = 0;
     int64_t first_row = 0;
     int64_t first_pair = 0;
+    int64_t num_experts = 0;  // distinct ones
   };
 
   void Add(const DispatchFrame& frame, size_t result) {
@@ -53,11 +54,12 @@ void FrameRunner::Batch::GroupByExpert() {
     size_t end;
   };
   std::vector<Run> runs;
-  for (const Member& member : members) {
+  for (Member& member : members) {
     const std::vector<ExpertPair>& pairs = member.frame->pairs;
     for (size_t i = 0; i < pairs.size(); ++i) {
       if (i == 0 || pairs[i].expert != pairs[i - 1].expert) {
         runs.push_back({pairs[i].expert, &member, i, i});
+        ++member.num_experts;
       }
       ++runs.back().end;
     }
@@ -178,9 +180,14 @@ std::vector<absl::StatusOr<CombineFrame>> FrameRunner::Run(absl::Span<const Disp
 }
 
 void FrameRunner::Count(const Batch& batch, absl::Duration elapsed) {
+  const int32_t layer = batch.members[0].frame->layer;
   probe_.Computed(static_cast<int64_t>(batch.members.size()), batch.num_rows, batch.num_pairs, elapsed);
+  probe_.BatchOf(layer, static_cast<int64_t>(batch.experts.size()));
+  for (const Batch::Member& member : batch.members) {
+    probe_.FrameOf(layer, member.num_experts);
+  }
   for (size_t i = 0; i < batch.segments.size(); ++i) {
-    probe_.Routed({batch.members[0].frame->layer, batch.experts[i]}, batch.segments[i].end - batch.segments[i].begin);
+    probe_.Routed({layer, batch.experts[i]}, batch.segments[i].end - batch.segments[i].begin);
   }
 }
 

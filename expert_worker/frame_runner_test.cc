@@ -141,6 +141,14 @@ TEST_P(FrameRunnerTest, CountsWhatItComputes) {
   EXPECT_EQ(probe_.tokens({1, 4}), 3);
   EXPECT_EQ(probe_.tokens({1, 1}), 0);
   EXPECT_EQ(probe_.tokens({0, 0}), 0);
+  const std::vector<transport::LayerStatistics> layers = probe_.Statistics();
+  ASSERT_EQ(layers.size(), 1u) << "one layer has computed something";
+  EXPECT_EQ(layers[0].layer, 1);
+  EXPECT_EQ(layers[0].frames, 3);
+  EXPECT_EQ(layers[0].frame_experts, 2 + 1 + 2);
+  EXPECT_EQ(layers[0].batches, 2);
+  EXPECT_EQ(layers[0].batch_experts, 2 + 2);
+  EXPECT_THAT(layers[0].expert_tokens, ::testing::ElementsAre(4, 0, 0, 0, 3));
 }
 
 INSTANTIATE_TEST_SUITE_P(WireDTypes, FrameRunnerTest,

@@ -79,6 +79,7 @@ void ExchangeReactor::OnReadDone(bool ok) {
   } else if (!refused.ok()) {
     Respond(message.frame_id, refused);
   } else {
+    message.frame->origin = origin_;
     handler_->Handle(*std::move(message.frame),
                      [this, id = message.frame_id](absl::StatusOr<CombineFrame> result) { Respond(id, result); });
   }
@@ -121,6 +122,7 @@ void ExchangeReactor::OnWriteDone(bool ok) {
 }
 
 void ExchangeReactor::OnCancel() {
+  origin_->gone = true;
   {
     absl::MutexLock lock(&mutex_);
     cancelled_ = true;

@@ -5,6 +5,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <deque>
+#include <memory>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
@@ -55,6 +56,7 @@ class ExchangeReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, g
   ExchangeStreams* const streams_;
   const int max_outstanding_;
   const Checksums checksums_;
+  const std::shared_ptr<FrameOrigin> origin_ = std::make_shared<FrameOrigin>();
   grpc::ByteBuffer incoming_;  // owned by the read in progress
 
   absl::Mutex mutex_;

@@ -4,6 +4,7 @@
 #include <grpcpp/security/credentials.h>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/synchronization/mutex.h"
 #include "base/status.h"
@@ -80,6 +81,7 @@ class GrpcChannel final : public ExpertChannel {
     proto::HandshakeResponse response;
     grpc::ClientContext context;
     context.set_deadline(ToGrpcDeadline(deadline));
+    const UnaryCall call(this, &context);
     RETURN_IF_ERROR(Named(FromGrpc(proto::ExpertService::NewStub(connection)->Handshake(&context, request, &response)),
                           "handshake"));
     RETURN_IF_ERROR(Named(CheckProtocolVersion(kProtocolVersion, response.protocol_version()), "handshake"));
@@ -100,9 +102,16 @@ class GrpcChannel final : public ExpertChannel {
     proto::LoadExpertsResponse response;
     grpc::ClientContext context;
     context.set_deadline(ToGrpcDeadline(deadline));
+    const UnaryCall call(this, &context);
     return Named(
         FromGrpc(proto::ExpertService::NewStub(CurrentConnection())->LoadExperts(&context, request, &response)),
         "load experts");
+  }
+
+  void CancelCalls() override {
+    absl::MutexLock lock(&calls_mutex_);
+    calls_cancelled_ = true;
+    for (grpc::ClientContext* context : calls_) context->TryCancel();
   }
 
   void Dispatch(DispatchFrame frame, CombineCallback done) override {
@@ -126,6 +135,24 @@ class GrpcChannel final : public ExpertChannel {
   }
 
  private:
+  // Lets CancelCalls end a call while the object lives.
+  class UnaryCall {
+   public:
+    UnaryCall(GrpcChannel* channel, grpc::ClientContext* context) : channel_(channel), context_(context) {
+      absl::MutexLock lock(&channel_->calls_mutex_);
+      channel_->calls_.insert(context_);
+      if (channel_->calls_cancelled_) context_->TryCancel();
+    }
+    ~UnaryCall() {
+      absl::MutexLock lock(&channel_->calls_mutex_);
+      channel_->calls_.erase(context_);
+    }
+
+   private:
+    GrpcChannel* const channel_;
+    grpc::ClientContext* const context_;
+  };
+
   absl::Status Named(const absl::Status& status, absl::string_view what) const {
     return Annotate(status, absl::StrCat("expert worker ", name_, ": ", what));
   }
@@ -186,6 +213,9 @@ class GrpcChannel final : public ExpertChannel {
   mutable absl::Mutex mutex_;
   std::shared_ptr<grpc::Channel> connection_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<FrameStream> stream_ ABSL_GUARDED_BY(mutex_);
+  absl::Mutex calls_mutex_;
+  absl::flat_hash_set<grpc::ClientContext*> calls_ ABSL_GUARDED_BY(calls_mutex_);
+  bool calls_cancelled_ ABSL_GUARDED_BY(calls_mutex_) = false;
 };
 
 }  // namespace

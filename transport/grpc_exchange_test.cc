@@ -170,6 +170,59 @@ TEST(GrpcExchangeTest, GetInfoNeedsNoHandshake) {
   EXPECT_EQ(response.protocol_version(), kProtocolVersion);
 }
 
+// Loads an expert only when it is let.
+class SlowLoader final : public ExpertHandler {
+ public:
+  WorkerInfo Info() const override { return {.identity = TestIdentity()}; }
+  absl::Status LoadExperts(const std::vector<LayerExpert>& experts) override {
+    absl::MutexLock lock(&mutex_);
+    ++started_;
+    mutex_.Await(absl::Condition(&go_));
+    loaded_ += static_cast<int>(experts.size());
+    return absl::OkStatus();
+  }
+  void Handle(DispatchFrame, CombineCallback done) override { done(absl::UnimplementedError("")); }
+
+  void AwaitStart() {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(+[](int* started) { return *started > 0; }, &started_));
+  }
+  void Go() {
+    absl::MutexLock lock(&mutex_);
+    go_ = true;
+  }
+  int loaded() const {
+    absl::MutexLock lock(&mutex_);
+    return loaded_;
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  int started_ ABSL_GUARDED_BY(mutex_) = 0;
+  int loaded_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool go_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+TEST(GrpcExchangeTest, LoadingEndsWithTheRouterThatAskedForIt) {
+  SlowLoader loader;
+  const auto server = Serve(loader);
+  auto channel = Connect(AddressOf(*server));
+  absl::Status status;
+  std::thread router([&] {
+    status = channel->LoadExperts(std::vector<LayerExpert>(200'000, {.layer = 0, .expert = 1}), Soon());
+  });
+  loader.AwaitStart();
+  channel->CancelCalls();
+  router.join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(channel->LoadExperts({{0, 1}}, Soon()).code(), absl::StatusCode::kCancelled) << "it stays so";
+  // On the same connection, hence behind the cancellation.
+  EXPECT_EQ(Send(*channel, TestFrame(0, 1, 1, 1)).Get().status().code(), absl::StatusCode::kUnimplemented);
+  loader.Go();
+  server->Shutdown(Soon());  // waits for the call
+  EXPECT_LT(loader.loaded(), 200'000);
+}
+
 TEST(GrpcExchangeTest, LoadExpertsRefusesListsOfDifferentLengths) {
   FakeHandler handler;
   const auto server = Serve(handler);

@@ -175,6 +175,7 @@ class SimulatedNetworkChannel : public ExpertChannel {
   bool ready() const override { return inner_->ready(); }
   absl::string_view transport() const override { return inner_->transport(); }
   void Poll() override { inner_->Poll(); }
+  void CancelCalls() override { inner_->CancelCalls(); }
   absl::StatusOr<WorkerInfo> Handshake(const ModelIdentity& router, absl::Time deadline) override {
     return inner_->Handshake(router, deadline);
   }

@@ -12,6 +12,7 @@
 #include "scheduler/placement.h"
 #include "transport/grpc_channel.h"
 #include "transport/in_process_channel.h"
+#include "transport/simulated_network.h"
 
 namespace tandem::testing {
 
@@ -68,11 +69,15 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
     }
     RETURN_IF_ERROR(c.StartServer(*node, i));
     const auto transport = options.shared_memory ? transport::TransportChoice::kShm : transport::TransportChoice::kGrpc;
-    channels.push_back([address = node->address, transport](std::function<void()> on_lost) {
+    std::optional<transport::NetworkConditions> network = options.network;
+    if (network.has_value()) network->seed += static_cast<uint64_t>(i);
+    channels.push_back([address = node->address, transport, network](std::function<void()> on_lost) {
       transport::GrpcChannelOptions grpc;
       grpc.transport = transport;
       grpc.on_lost = std::move(on_lost);
-      return transport::MakeGrpcChannel(address, std::move(grpc));
+      auto channel = transport::MakeGrpcChannel(address, std::move(grpc));
+      return network.has_value() ? transport::MakeSimulatedNetworkChannel(std::move(channel), *network)
+                                 : std::move(channel);
     });
     c.nodes_.push_back(std::move(node));
   }
