@@ -148,7 +148,7 @@ absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& network, OverlapRig& f
 absl::Status Run(const OverlapFlags& flags) {
   RETURN_IF_ERROR(StartLogging("bench", flags.log));
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
-                   OpenModel(flags.model.model_dir, flags.model.dtype));
+                   OpenModel(flags.model.model_dir, flags.model.dtype, "auto", flags.model.wire_dtype));
   const std::vector<int> cpus = AvailableCpus();
   if (cpus.size() < 2) {
     return absl::FailedPreconditionError("overlap needs two CPUs, one for the router and one for the experts");

@@ -43,6 +43,8 @@ std::vector<std::string> Command(const LocalWorkersOptions& options, int index, 
           options.model_dir,
           "--dtype",
           options.dtype,
+          "--wire-dtype",
+          options.wire_dtype,
           "--threads",
           absl::StrCat(threads),
           "--listen",
@@ -57,6 +59,7 @@ std::vector<std::string> Command(const LocalWorkersOptions& options, int index, 
           options.log.level,
           "--log-format",
           options.log.format,
+          options.expert_metrics ? "--expert-metrics" : "--no-expert-metrics",
           options.shared_memory ? "--shared-memory" : "--no-shared-memory"};
 }
 

@@ -15,6 +15,8 @@ struct LocalWorkersOptions {
   int count = 0;
   std::string model_dir;
   std::string dtype = "auto";
+  std::string wire_dtype = "auto";
+  bool expert_metrics = false;  // per-expert series in /metrics
   int threads = 0;              // of each worker; 0: the cores divided among them
   bool shared_memory = false;   // offer it beside gRPC
   int metrics_port = 0;         // of the first worker, the others follow; 0: any free ones

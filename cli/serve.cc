@@ -66,12 +66,15 @@ absl::Status RunServe(const ServeFlags& flags) {
   RETURN_IF_ERROR(StartLogging("router", flags.log));
   StopRequest stop;
   RETURN_IF_ERROR(CheckPortsFree(flags.api));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
-                   OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype));
+  ASSIGN_OR_RETURN(
+      const std::shared_ptr<const OpenedModel> opened,
+      OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype, flags.model.wire_dtype));
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalWorkers> local,
                    LocalWorkers::Start({.count = flags.expert_workers,
                                         .model_dir = flags.model.model_dir,
                                         .dtype = flags.model.dtype,
+                                        .wire_dtype = flags.model.wire_dtype,
+                                        .expert_metrics = flags.api.expert_metrics,
                                         .threads = flags.worker_threads,
                                         .shared_memory = flags.engine.expert_transport != "grpc",
                                         .metrics_port = flags.worker_metrics_port,
@@ -86,8 +89,9 @@ absl::Status RunRouter(const ServeFlags& flags) {
   RETURN_IF_ERROR(StartLogging("router", flags.log));
   StopRequest stop;
   RETURN_IF_ERROR(CheckPortsFree(flags.api));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
-                   OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype));
+  ASSIGN_OR_RETURN(
+      const std::shared_ptr<const OpenedModel> opened,
+      OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype, flags.model.wire_dtype));
   return Serve(flags, stop, opened, flags.workers);
 }
 

@@ -12,6 +12,7 @@
 #include "scheduler/placement.h"
 #include "transport/grpc_channel.h"
 #include "transport/in_process_channel.h"
+#include "transport/simulated_network.h"
 
 namespace tandem::testing {
 
@@ -45,7 +46,7 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
   ASSIGN_OR_RETURN(c.checkpoint_, model::Checkpoint::Open(options.model_dir));
   const model::ModelSpec& spec = c.config_.spec;
   c.checkpoint_.set_fp8_block(spec.fp8_block_rows, spec.fp8_block_cols);
-  ASSIGN_OR_RETURN(c.dtypes_, model::ChooseDTypes(options.dtype, options.kv_cache_dtype, spec));
+  ASSIGN_OR_RETURN(c.dtypes_, model::ChooseDTypes(options.dtype, options.kv_cache_dtype, spec, options.wire_dtype));
   c.identity_ = {c.checkpoint_.Digest(c.config_.config_json), spec.model_type, c.dtypes_.weights, c.dtypes_.wire};
   c.backend_ = compute::cpu::CreateCpuBackend({.num_threads = options.router_threads});
   std::vector<router::WorkerPool::ChannelFactory> channels;
@@ -68,11 +69,15 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
     }
     RETURN_IF_ERROR(c.StartServer(*node, i));
     const auto transport = options.shared_memory ? transport::TransportChoice::kShm : transport::TransportChoice::kGrpc;
-    channels.push_back([address = node->address, transport](std::function<void()> on_lost) {
+    std::optional<transport::NetworkConditions> network = options.network;
+    if (network.has_value()) network->seed += static_cast<uint64_t>(i);
+    channels.push_back([address = node->address, transport, network](std::function<void()> on_lost) {
       transport::GrpcChannelOptions grpc;
       grpc.transport = transport;
       grpc.on_lost = std::move(on_lost);
-      return transport::MakeGrpcChannel(address, std::move(grpc));
+      auto channel = transport::MakeGrpcChannel(address, std::move(grpc));
+      return network.has_value() ? transport::MakeSimulatedNetworkChannel(std::move(channel), *network)
+                                 : std::move(channel);
     });
     c.nodes_.push_back(std::move(node));
   }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "router/engine.h"
+#include "transport/network_fate.h"
 
 namespace tandem::testing {
 
@@ -19,6 +21,7 @@ struct ClusterOptions {
   std::string model_dir;
   std::string dtype = "auto";
   std::string kv_cache_dtype = "auto";
+  std::string wire_dtype = "auto";
   int num_workers = 0;
   int router_threads = 2;
   int64_t max_batch_tokens = 64;
@@ -28,6 +31,8 @@ struct ClusterOptions {
   bool prefix_caching = true;
   bool shared_memory = false;  // between router and workers, instead of gRPC over TCP
   int micro_batches = 1;
+  // Between the router and each worker, with the worker's number added to the seed.
+  std::optional<transport::NetworkConditions> network;
 };
 
 struct Generation {
