@@ -16,8 +16,11 @@ WorkerPool::WorkerPool(const std::vector<ChannelFactory>& factories, transport::
                        scheduler::Placement placement, Options options)
     : identity_(std::move(identity)),
       placement_(std::move(placement)),
-      options_(options),
+      options_(std::move(options)),
       status_(factories.size()) {
+  if (options_.doorbell == nullptr) {
+    options_.doorbell = std::make_shared<transport::Doorbell>(transport::kDefaultSpin);
+  }
   for (size_t i = 0; i < factories.size(); ++i) {
     const int worker = static_cast<int>(i);
     channels_.push_back(factories[i]([this, worker] {
@@ -42,6 +45,12 @@ WorkerPool::~WorkerPool() {
   }
   for (std::thread& thread : threads_) {
     thread.join();
+  }
+}
+
+void WorkerPool::Poll() {
+  for (const std::unique_ptr<transport::ExpertChannel>& channel : channels_) {
+    channel->Poll();
   }
 }
 

@@ -136,16 +136,17 @@ class GrpcChannel final : public ExpertChannel {
   }
 
   absl::Status EnsureStream(const std::shared_ptr<grpc::Channel>& connection, const ShmOffer& offer,
-                            absl::Time deadline) {
-    std::shared_ptr<FrameStream> old;
+                            absl::Time deadline) ABSL_LOCKS_EXCLUDED(connecting_, mutex_) {
+    // Apart from mutex_, so that nobody who polls or sends waits for a worker that does not answer.
+    absl::MutexLock connecting(&connecting_);
+    if (const auto stream = CurrentStream(); stream != nullptr && stream->open()) {
+      return absl::OkStatus();  // another thread's handshake came first
+    }
+    ASSIGN_OR_RETURN(std::shared_ptr<FrameStream> old, OpenStream(connection, offer, deadline));
     {
       absl::MutexLock lock(&mutex_);
-      if (stream_ != nullptr && stream_->open()) {
-        return absl::OkStatus();  // another thread's handshake came first
-      }
       connection_ = connection;
-      ASSIGN_OR_RETURN(std::shared_ptr<FrameStream> stream, OpenStream(connection, offer, deadline));
-      old = std::exchange(stream_, std::move(stream));
+      stream_.swap(old);
     }
     if (old != nullptr) {
       old->Close();
@@ -170,6 +171,7 @@ class GrpcChannel final : public ExpertChannel {
 
   const std::string name_;
   GrpcChannelOptions options_;
+  absl::Mutex connecting_;  // taken before mutex_
   mutable absl::Mutex mutex_;
   std::shared_ptr<grpc::Channel> connection_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<FrameStream> stream_ ABSL_GUARDED_BY(mutex_);

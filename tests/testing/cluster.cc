@@ -48,6 +48,8 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
   ASSIGN_OR_RETURN(c.dtypes_, model::ChooseDTypes(options.dtype, options.kv_cache_dtype, spec));
   c.identity_ = {c.checkpoint_.Digest(c.config_.config_json), spec.model_type, c.dtypes_.weights, c.dtypes_.wire};
   c.backend_ = compute::cpu::CreateCpuBackend({.num_threads = options.router_threads});
+  router::WorkerPool::Options pool;
+  pool.doorbell = std::make_shared<transport::Doorbell>(transport::kDefaultSpin);
   std::vector<router::WorkerPool::ChannelFactory> channels;
   if (options.num_workers == 0) {
     c.store_ = std::make_unique<expert_worker::ExpertStore>(c.Loader(c.backend_.get()));
@@ -68,9 +70,10 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
     }
     RETURN_IF_ERROR(c.StartServer(*node, i));
     const auto transport = options.shared_memory ? transport::TransportChoice::kShm : transport::TransportChoice::kGrpc;
-    channels.push_back([address = node->address, transport](std::function<void()> on_lost) {
+    channels.push_back([address = node->address, transport, doorbell = pool.doorbell](std::function<void()> on_lost) {
       transport::GrpcChannelOptions grpc;
       grpc.transport = transport;
+      grpc.doorbell = doorbell;
       grpc.on_lost = std::move(on_lost);
       return transport::MakeGrpcChannel(address, std::move(grpc));
     });
@@ -80,7 +83,7 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
   c.pool_ = std::make_unique<router::WorkerPool>(
       channels, c.identity_,
       scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, num_channels),
-      router::WorkerPool::Options{});
+      std::move(pool));
   router::EngineOptions engine;
   engine.max_batch_tokens = options.max_batch_tokens;
   engine.max_sequences = options.max_sequences;
