@@ -120,8 +120,8 @@ void WorkerPool::SetState(int worker, WorkerState state, absl::Status error) {
     return;
   }
   if (state == WorkerState::kReady) {
-    spdlog::info("worker {} ready with {} experts over {}", status.name, status.experts,
-                 std::string(channels_[worker]->transport()));
+    status.transport = std::string(channels_[worker]->transport());
+    spdlog::info("worker {} ready with {} experts over {}", status.name, status.experts, status.transport);
   } else if (state == WorkerState::kRefused || (state == WorkerState::kLost && status.state == WorkerState::kReady)) {
     spdlog::warn("worker {}: {}", status.name, error.ToString());
   }

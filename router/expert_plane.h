@@ -38,6 +38,7 @@ class WorkerPool {
     WorkerState state = WorkerState::kConnecting;
     int64_t experts = 0;          // of the placement
     transport::WorkerInfo info;   // of the last handshake
+    std::string transport;        // "in-process", "shm" or "grpc"; empty before the first connection
     absl::Status error;           // why it is lost or was refused
   };
 

@@ -5,6 +5,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "tandem/expert/v1/expert_service.grpc.pb.h"
 #include "transport/exchange_stream.h"
@@ -163,8 +164,13 @@ class GrpcChannel final : public ExpertChannel {
     }
     if (options_.transport == TransportChoice::kShm ||
         (options_.transport == TransportChoice::kAuto && on_this_machine && !offer.socket_path.empty())) {
-      return ShmStream::Connect(offer, {.doorbell = options_.doorbell, .on_lost = options_.on_lost}, std::move(pending),
-                                deadline);
+      absl::StatusOr<std::shared_ptr<FrameStream>> stream = ShmStream::Connect(
+          offer, {.doorbell = options_.doorbell, .on_lost = options_.on_lost}, pending, deadline);
+      if (stream.ok() || options_.transport == TransportChoice::kShm) {
+        return stream;
+      }
+      spdlog::warn("expert worker {}: no shared memory ({}); frames travel over gRPC", name_,
+                   std::string(stream.status().message()));
     }
     return ExchangeStream::Start(connection, std::move(pending), options_.max_outstanding_frames, options_.on_lost);
   }
