@@ -72,7 +72,7 @@ void AddEngineFlags(CLI::App& app, EngineFlags& flags) {
                "Keep KV blocks of finished requests for prompts that begin alike (the default)")
       ->group("Engine");
   add("--expert-transport", flags.expert_transport,
-      "How frames travel to expert workers; auto: shared memory (new, not tuned yet) with those on unix: addresses, gRPC "
+      "How frames travel to expert workers; auto: shared memory with those on unix: addresses where it can be set up, gRPC "
       "with others")
       ->check(CLI::IsMember({"auto", "shm", "grpc"}));
   add("--dispatch-timeout", flags.dispatch_timeout_seconds, "Seconds to wait for an expert worker's answer")

@@ -52,7 +52,8 @@ expert_worker::ExpertLoader MakeExpertLoader(std::shared_ptr<const OpenedModel> 
 }
 
 std::vector<router::WorkerPool::ChannelFactory> RouterRuntime::MakeChannels(
-    const std::vector<std::string>& workers, transport::TransportChoice transport) {
+    const std::vector<std::string>& workers, transport::TransportChoice transport,
+    const std::shared_ptr<transport::Doorbell>& doorbell) {
   auto deadlines = std::make_shared<transport::DeadlineQueue>();
   if (workers.empty()) {
     const model::ModelSpec& spec = opened_->config.spec;
@@ -66,10 +67,11 @@ std::vector<router::WorkerPool::ChannelFactory> RouterRuntime::MakeChannels(
   }
   std::vector<router::WorkerPool::ChannelFactory> factories;
   for (const std::string& address : workers) {
-    factories.push_back([address, deadlines, transport](std::function<void()> on_lost) {
+    factories.push_back([address, deadlines, transport, doorbell](std::function<void()> on_lost) {
       transport::GrpcChannelOptions options;
       options.transport = transport;
       options.deadlines = deadlines;
+      options.doorbell = doorbell;
       options.on_lost = std::move(on_lost);
       return transport::MakeGrpcChannel(address, std::move(options));
     });
@@ -90,12 +92,15 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_
   runtime->backend_ = compute::cpu::CreateCpuBackend({.num_threads = threads});
 
   // Workers load their experts while this process loads its own weights.
-  const std::vector<router::WorkerPool::ChannelFactory> channels = runtime->MakeChannels(workers, ChooseTransport(flags.expert_transport));
+  router::WorkerPool::Options pool;
+  pool.doorbell = std::make_shared<transport::Doorbell>(transport::kDefaultSpin);
+  const std::vector<router::WorkerPool::ChannelFactory> channels =
+      runtime->MakeChannels(workers, ChooseTransport(flags.expert_transport), pool.doorbell);
   const int num_workers = static_cast<int>(channels.size());
   runtime->workers_ = std::make_unique<router::WorkerPool>(
       channels, model.identity,
       scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, num_workers),
-      router::WorkerPool::Options{});
+      std::move(pool));
   ASSIGN_OR_RETURN(model::RouterWeights weights,
                    model::LoadRouterWeights(spec, model.checkpoint, model.dtypes, max_model_len, *runtime->backend_,
                                             [&](double done) {

@@ -42,7 +42,8 @@ class RouterRuntime {
   RouterRuntime() = default;
 
   std::vector<router::WorkerPool::ChannelFactory> MakeChannels(const std::vector<std::string>& workers,
-                                                               transport::TransportChoice transport);
+                                                               transport::TransportChoice transport,
+                                                               const std::shared_ptr<transport::Doorbell>& doorbell);
   absl::Status StartEngine(const EngineFlags& flags, int64_t max_model_len);
 
   std::shared_ptr<const OpenedModel> opened_;

@@ -17,7 +17,7 @@ using scheduler::PipelineTask;
 
 ModelRunner::ModelRunner(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
                          ModelRunnerOptions options)
-    : decoder_(decoder), options_(options), dispatcher_(decoder, workers, counters, options.dispatch_timeout) {
+    : decoder_(decoder), workers_(workers), options_(options), dispatcher_(decoder, workers, counters, options.dispatch_timeout) {
   for (const auto& layer : decoder.spec().layers) {
     shape_.experts.push_back(layer.experts);
   }
@@ -95,8 +95,10 @@ absl::Status ModelRunner::RunPipeline(const StepInput& step) {
   }
   Pipeline pipeline(shape_, std::move(follows));
   // Flights of a step that failed answer into a queue that nobody reads any more.
-  const auto arrivals = std::make_shared<ArrivalQueue>();
+  const auto arrivals = std::make_shared<ArrivalQueue>(workers_.doorbell());
+  const auto poll = [this] { workers_.Poll(); };
   while (true) {
+    poll();
     while (const std::optional<int32_t> arrived = arrivals->TryPop()) {
       pipeline.OnArrived(*arrived);
     }
@@ -106,7 +108,7 @@ absl::Status ModelRunner::RunPipeline(const StepInput& step) {
         return absl::OkStatus();
       case PipelineTask::Kind::kWait: {
         const absl::Time begin = absl::Now();
-        pipeline.OnArrived(arrivals->Pop());
+        pipeline.OnArrived(arrivals->Pop(poll));
         waits_.push_back({begin, absl::Now()});
         break;
       }

@@ -95,6 +95,7 @@ class ModelRunner {
   void GatherHidden(absl::Span<const RowRef> rows);
 
   const model::Decoder& decoder_;
+  WorkerPool& workers_;
   const ModelRunnerOptions options_;
   scheduler::PipelineShape shape_;
   ExpertDispatcher dispatcher_;

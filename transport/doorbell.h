@@ -41,6 +41,9 @@ class RemoteDoorbell {
   DoorbellWord* word_;
 };
 
+// Longer than an answer's way through shared memory, shorter than waking a sleeping thread.
+inline constexpr absl::Duration kDefaultSpin = absl::Microseconds(50);
+
 class Doorbell {
  public:
   // `max_spin`: longest time that Wait spins. It spins less by itself while waits tend to be longer than that, since

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
@@ -23,6 +24,11 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
 
   // `peer` is rung when the other side has something to look at. Longer messages than `max_message_bytes` are refused.
   ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t max_message_bytes);
+
+  // Memory of the outgoing ring for the last part of a message whose other parts are `prefix_bytes` long. Send with
+  // that part copies only the others. Messages sent meanwhile go no sooner than this one, so it should not take long;
+  // gone without being sent, it takes its place with it. Empty when there is no room.
+  FrameBuffer Lend(size_t prefix_bytes, size_t bytes);
 
   // The message is the concatenation of `parts`, each padded to 64 bytes. Never blocks.
   // Errors: RESOURCE_EXHAUSTED (too long), DATA_LOSS (the other side broke the ring).
@@ -40,7 +46,11 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
 
  private:
   struct Lease;
+  struct Loan;
 
+  // Fills in what precedes a lent part and hands the record on. False if `parts` do not end with one.
+  bool SendLent(absl::Span<const absl::Span<const std::byte>> parts, size_t bytes) ABSL_LOCKS_EXCLUDED(out_mutex_);
+  void GiveBack(const Loan& loan) ABSL_LOCKS_EXCLUDED(out_mutex_);
   absl::Status FlushLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(out_mutex_);
   absl::StatusOr<bool> SendPiece() ABSL_EXCLUSIVE_LOCKS_REQUIRED(out_mutex_);
   absl::Status Append(const RingConsumer::Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(in_mutex_);
@@ -52,6 +62,11 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
 
   mutable absl::Mutex out_mutex_;
   RingProducer out_ ABSL_GUARDED_BY(out_mutex_);
+  struct Lent {
+    RingProducer::Slot slot;
+    size_t body_bytes = 0;
+  };
+  absl::flat_hash_map<const std::byte*, Lent> lent_ ABSL_GUARDED_BY(out_mutex_);  // by the part's begin
   std::deque<FrameBuffer> backlog_ ABSL_GUARDED_BY(out_mutex_);
   size_t sent_of_front_ ABSL_GUARDED_BY(out_mutex_) = 0;
 

@@ -17,7 +17,7 @@
 namespace tandem::transport {
 
 // One router. Lives until its last frame has been answered, whoever else holds it.
-class ShmConnection : public std::enable_shared_from_this<ShmConnection> {
+class ShmConnection final : public OutputRoom, public std::enable_shared_from_this<ShmConnection> {
  public:
   ShmConnection(UniqueFd socket, std::shared_ptr<ShmLink> link, const ShmServerOptions& options, ExpertHandler* handler)
       : socket_(std::move(socket)),
@@ -27,6 +27,8 @@ class ShmConnection : public std::enable_shared_from_this<ShmConnection> {
         handler_(handler) {}
 
   int fd() const { return socket_.get(); }
+
+  FrameBuffer Lend(size_t bytes) override { return LendOutputs(*link_, bytes); }
 
   void Poll() {
     if (closed_) {
@@ -87,6 +89,7 @@ class ShmConnection : public std::enable_shared_from_this<ShmConnection> {
       Respond(dispatch.frame_id, dispatch.frame.status());
     } else {
       dispatch.frame->origin = origin_;
+      dispatch.frame->room = shared_from_this();
       handler_->Handle(*std::move(dispatch.frame),
                        [self = shared_from_this(), id = dispatch.frame_id](absl::StatusOr<CombineFrame> result) {
                          self->Respond(id, result);

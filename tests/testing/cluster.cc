@@ -49,6 +49,8 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
   ASSIGN_OR_RETURN(c.dtypes_, model::ChooseDTypes(options.dtype, options.kv_cache_dtype, spec, options.wire_dtype));
   c.identity_ = {c.checkpoint_.Digest(c.config_.config_json), spec.model_type, c.dtypes_.weights, c.dtypes_.wire};
   c.backend_ = compute::cpu::CreateCpuBackend({.num_threads = options.router_threads});
+  router::WorkerPool::Options pool;
+  pool.doorbell = std::make_shared<transport::Doorbell>(transport::kDefaultSpin);
   std::vector<router::WorkerPool::ChannelFactory> channels;
   if (options.num_workers == 0) {
     c.store_ = std::make_unique<expert_worker::ExpertStore>(c.Loader(c.backend_.get()));
@@ -71,9 +73,10 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
     const auto transport = options.shared_memory ? transport::TransportChoice::kShm : transport::TransportChoice::kGrpc;
     std::optional<transport::NetworkConditions> network = options.network;
     if (network.has_value()) network->seed += static_cast<uint64_t>(i);
-    channels.push_back([address = node->address, transport, network](std::function<void()> on_lost) {
+    channels.push_back([address = node->address, transport, network, doorbell = pool.doorbell](std::function<void()> on_lost) {
       transport::GrpcChannelOptions grpc;
       grpc.transport = transport;
+      grpc.doorbell = doorbell;
       grpc.on_lost = std::move(on_lost);
       auto channel = transport::MakeGrpcChannel(address, std::move(grpc));
       return network.has_value() ? transport::MakeSimulatedNetworkChannel(std::move(channel), *network)
@@ -85,7 +88,7 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
   c.pool_ = std::make_unique<router::WorkerPool>(
       channels, c.identity_,
       scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, num_channels),
-      router::WorkerPool::Options{});
+      std::move(pool));
   router::EngineOptions engine;
   engine.max_batch_tokens = options.max_batch_tokens;
   engine.max_sequences = options.max_sequences;
