@@ -74,8 +74,14 @@ struct EngineStats {
   double exposed_seconds = 0;
   double expert_seconds = 0;       // workers computing, the slowest of every dispatch; hidden or not
   double wire_seconds = 0;         // all communication, hidden or not
-  uint64_t dispatch_bytes = 0;
-  uint64_t combine_bytes = 0;
+  // The same of the last hundred steps or so: older ones count less and less.
+  struct Recent {
+    double forward_seconds = 0;
+    double ideal_seconds = 0;
+    double bubble_seconds = 0;
+    double exposed_seconds = 0;
+    double wire_seconds = 0;
+  } recent;
 };
 
 class Engine : public TokenEngine {

@@ -10,6 +10,8 @@ namespace tandem::router {
 
 using scheduler::StepItem;
 
+constexpr double kRecentDecay = 0.99;  // of EngineStats::recent, each step
+
 // A planned step in the words of the model runner.
 struct Engine::Step {
   // Rows whose logits or hidden state is wanted, and where in which sequence they are.
@@ -78,8 +80,14 @@ void Engine::Account(const Step& step, absl::Duration planning) {
   stats_.exposed_seconds += absl::ToDoubleSeconds(report.exposed);
   stats_.expert_seconds += absl::ToDoubleSeconds(report.expert);
   stats_.wire_seconds += absl::ToDoubleSeconds(report.wire);
-  stats_.dispatch_bytes += static_cast<uint64_t>(report.dispatch_bytes);
-  stats_.combine_bytes += static_cast<uint64_t>(report.combine_bytes);
+  const auto add = [](double& recent, absl::Duration duration) {
+    recent = kRecentDecay * recent + absl::ToDoubleSeconds(duration);
+  };
+  add(stats_.recent.forward_seconds, report.total());
+  add(stats_.recent.ideal_seconds, report.ideal);
+  add(stats_.recent.bubble_seconds, report.waits.bubble);
+  add(stats_.recent.exposed_seconds, report.exposed);
+  add(stats_.recent.wire_seconds, report.wire);
 }
 
 std::vector<StepItem> Engine::Plan() {

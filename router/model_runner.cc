@@ -212,8 +212,6 @@ absl::Status ModelRunner::Land(Lane& lane, int layer) {
     trips_.push_back(leg.trip);
     exchanges_.Add(leg);
     tracks_.AddTrip(leg, lane.phase, layer, lane.index);
-    report_.dispatch_bytes += leg.bytes_sent;
-    report_.combine_bytes += leg.bytes_received;
   }
   return absl::OkStatus();
 }

@@ -53,8 +53,6 @@ struct StepReport {
   absl::Duration ideal;    // IdealTime
   absl::Duration expert;   // of the slowest worker of every dispatch, computing; hidden or not
   absl::Duration wire;     // all communication, hidden or not: both ways of every dispatch
-  int64_t dispatch_bytes = 0;
-  int64_t combine_bytes = 0;
   int micro_batches = 0;
   std::vector<std::pair<MicroBatchLoad, LayerCost>> layers;  // of each micro-batch, averaged over layers with experts
 
