@@ -120,19 +120,10 @@ absl::StatusOr<Account> Measure(OverlapRig& rig, const AccountingFlags& flags, d
   return account;
 }
 
-// The median of each figure.
-Account Median(const std::vector<Account>& runs) {
-  Account median;
-  for (double Account::* figure : {&Account::step, &Account::injected, &Account::attention, &Account::experts,
-                                   &Account::exposed, &Account::bubble, &Account::host, &Account::wire}) {
-    std::vector<double> values;
-    for (const Account& run : runs) {
-      values.push_back(run.*figure);
-    }
-    std::nth_element(values.begin(), values.begin() + static_cast<int64_t>(values.size() / 2), values.end());
-    median.*figure = values[values.size() / 2];
-  }
-  return median;
+const Account& MedianByStep(std::vector<Account>& runs) {
+  const auto middle = runs.begin() + static_cast<int64_t>(runs.size() / 2);
+  std::nth_element(runs.begin(), middle, runs.end(), [](const Account& a, const Account& b) { return a.step < b.step; });
+  return *middle;
 }
 
 struct Cell {
@@ -189,7 +180,7 @@ absl::StatusOr<Cell> MeasureCell(OverlapRig& network, OverlapRig& free, const Ac
       without.push_back(fast);
     }
   }
-  return Cell{latency, micro_batches, Median(with), Median(without)};
+  return Cell{latency, micro_batches, MedianByStep(with), MedianByStep(without)};
 }
 
 absl::Status Run(const AccountingFlags& flags) {

@@ -18,11 +18,22 @@ ExpertDispatcher::ExpertDispatcher(const model::Decoder& decoder, WorkerPool& wo
                                    absl::Duration dispatch_timeout)
     : decoder_(decoder), workers_(workers), counters_(counters), dispatch_timeout_(dispatch_timeout) {}
 
-const FlightLeg* FlightReport::Last() const {
+absl::Duration FlightReport::computed() const {
+  absl::Duration longest;
+  for (const FlightLeg& leg : legs) {
+    longest = std::max(longest, leg.trip.computed());
+  }
+  return longest;
+}
+
+absl::Duration FlightReport::wire() const {
   const auto last = std::max_element(legs.begin(), legs.end(), [](const FlightLeg& a, const FlightLeg& b) {
     return a.trip.arrived < b.trip.arrived;
   });
-  return last == legs.end() ? nullptr : &*last;
+  if (last == legs.end()) {
+    return absl::ZeroDuration();
+  }
+  return std::max(last->trip.wire() + last->trip.computed() - computed(), absl::ZeroDuration());
 }
 
 absl::StatusOr<DispatchBuffers> ExpertDispatcher::AllocateBuffers(int64_t max_tokens) const {

@@ -60,8 +60,10 @@ struct FlightLeg {
 struct FlightReport {
   std::vector<FlightLeg> legs;  // one for each worker that was asked
 
-  // The one that came back last, for which the router may have waited; null when nobody was asked.
-  const FlightLeg* Last() const;
+  // The longest that any worker computed.
+  absl::Duration computed() const;
+  // What the last answer took beyond that, but for its waiting on the worker: both ways on the wire.
+  absl::Duration wire() const;
 };
 
 // Everything one dispatch has under way; made by Start, consumed by Finish.

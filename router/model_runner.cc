@@ -202,12 +202,10 @@ absl::Status ModelRunner::Land(Lane& lane, int layer) {
   const trace::Scope scope = Traced("combine", lane, layer);
   ASSIGN_OR_RETURN(const FlightReport report, dispatcher_.Finish(std::move(flight), lane.buffers, lane.activations));
   decoder_.Combine(layer, lane.activations);
-  if (const FlightLeg* last = report.Last(); last != nullptr) {
-    lane.cost.expert += absl::ToDoubleSeconds(last->trip.computed());
-    lane.cost.wire += absl::ToDoubleSeconds(last->trip.wire()) / 2;
-    report_.expert += last->trip.computed();
-    report_.wire += last->trip.wire();
-  }
+  lane.cost.expert += absl::ToDoubleSeconds(report.computed());
+  lane.cost.wire += absl::ToDoubleSeconds(report.wire()) / 2;
+  report_.expert += report.computed();
+  report_.wire += report.wire();
   for (const FlightLeg& leg : report.legs) {
     trips_.push_back(leg.trip);
     exchanges_.Add(leg);

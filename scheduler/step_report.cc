@@ -49,7 +49,8 @@ absl::Duration ExposedCommunication(const StepReport& report, const std::vector<
   const PipelineShape shape = {.experts = std::vector<bool>(layers, true), .shared_experts = shared_experts};
   const SimulatedStep free = SimulateStep(shape, follows, costs);
   const absl::Duration waits = report.waits.expert + report.waits.wire;
-  return std::max(waits - absl::Seconds(free.seconds - free.router_busy), absl::ZeroDuration());
+  const absl::Duration exposed = waits - absl::Seconds(free.seconds - free.router_busy);
+  return std::clamp(exposed, absl::ZeroDuration(), report.wire);
 }
 
 absl::Duration IdealTime(const StepReport& report, int layers) {
