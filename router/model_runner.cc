@@ -225,6 +225,7 @@ void ModelRunner::EndStep(const StepInput& step) {
     report_.layers.emplace_back(lanes_[i].load, cost);
     follows.push_back(step.micro_batches[i].follows);
   }
+  report_.distinct = scheduler::DistinctShare(trips_);
   report_.waits = scheduler::SplitWaits(waits_, trips_);
   report_.exposed = scheduler::ExposedCommunication(report_, follows, layers, shape_.shared_experts);
   report_.ideal = scheduler::IdealTime(report_, layers);

@@ -1,6 +1,7 @@
 #include "scheduler/step_report.h"
 
 #include <algorithm>
+#include <map>
 
 #include "scheduler/overlap_bound.h"
 #include "scheduler/pipeline_simulator.h"
@@ -39,11 +40,27 @@ WaitParts SplitWaits(absl::Span<const TimeSpan> waits, absl::Span<const FrameTri
   return parts;
 }
 
+double DistinctShare(absl::Span<const FrameTrip> trips) {
+  std::map<int, std::vector<TimeSpan>> by_worker;
+  absl::Duration reported;
+  for (const FrameTrip& trip : trips) {
+    by_worker[trip.worker].push_back({trip.started, trip.finished});
+    reported += trip.computed();
+  }
+  const TimeSpan always[] = {{absl::InfinitePast(), absl::InfiniteFuture()}};
+  absl::Duration distinct;
+  for (auto& [worker, computing] : by_worker) {
+    distinct += Overlap(always, std::move(computing));
+  }
+  return reported > absl::ZeroDuration() ? absl::FDivDuration(distinct, reported) : 1;
+}
+
 absl::Duration ExposedCommunication(const StepReport& report, const std::vector<bool>& follows, int layers,
                                     bool shared_experts) {
   std::vector<LayerCost> costs;
   for (const auto& [load, cost] : report.layers) {
     costs.push_back(cost);
+    costs.back().expert *= report.distinct;
     costs.back().wire = 0;
   }
   const PipelineShape shape = {.experts = std::vector<bool>(layers, true), .shared_experts = shared_experts};
@@ -61,7 +78,7 @@ absl::Duration IdealTime(const StepReport& report, int layers) {
   const UniformStep step = {.layers = layers,
                             .micro_batches = report.micro_batches,
                             .router = absl::ToDoubleSeconds(report.router + report.shared) / visits,
-                            .expert = absl::ToDoubleSeconds(report.expert) / visits,
+                            .expert = absl::ToDoubleSeconds(report.expert) * report.distinct / visits,
                             .wire = absl::ToDoubleSeconds(report.wire) / visits / 2};
   return absl::Seconds(step.Seconds());
 }

@@ -44,6 +44,10 @@ struct WaitParts {
 };
 WaitParts SplitWaits(absl::Span<const TimeSpan> waits, absl::Span<const FrameTrip> trips);
 
+// Workers compute frames together and report the time of all for each. The share of what they report, over all workers,
+// that is left when every moment of a worker counts once; 1 without trips.
+double DistinctShare(absl::Span<const FrameTrip> trips);
+
 // The forward pass of one step; total() is all of it but the few instructions between its parts.
 struct StepReport {
   absl::Duration router;   // embedding, attention, gate, dispatch, combine
@@ -52,6 +56,7 @@ struct StepReport {
   absl::Duration exposed;  // communication that prolonged the step: ExposedCommunication
   absl::Duration ideal;    // IdealTime
   absl::Duration expert;   // of the slowest worker of every dispatch, computing; hidden or not
+  double distinct = 1;     // of `expert`: DistinctShare
   absl::Duration wire;     // all communication, hidden or not: both ways of every dispatch
   int micro_batches = 0;
   std::vector<std::pair<MicroBatchLoad, LayerCost>> layers;  // of each micro-batch, averaged over layers with experts

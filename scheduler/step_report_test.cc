@@ -99,6 +99,15 @@ TEST(SplitWaits, PartsAddUpToTheWaits) {
   }
 }
 
+TEST(DistinctShare, CountsEveryMomentOfAWorkerOnce) {
+  const auto trip = [](int worker, int started, int finished) {
+    return FrameTrip{.worker = worker, .started = At(started), .finished = At(finished)};
+  };
+  EXPECT_EQ(DistinctShare({}), 1);
+  EXPECT_EQ(DistinctShare({trip(0, 0, 2), trip(1, 0, 2), trip(0, 3, 4)}), 1);
+  EXPECT_EQ(DistinctShare({trip(0, 0, 2), trip(0, 0, 2), trip(1, 0, 4)}), 0.75);
+}
+
 // A step of equal micro-batches, as the engine would report it if the pipeline ran without any loss.
 StepReport Simulated(const LayerCost& cost, int micro_batches, int layers) {
   const PipelineShape shape = {.experts = std::vector<bool>(layers, true)};
