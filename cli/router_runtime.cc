@@ -109,6 +109,9 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_
   runtime->decoder_ = std::make_unique<model::Decoder>(spec, model.dtypes, std::move(weights), *runtime->backend_);
   RETURN_IF_ERROR(runtime->workers_->WaitUntilReady(absl::Now() + worker_timeout, progress));
   RETURN_IF_ERROR(runtime->StartEngine(flags, max_model_len));
+  if (!flags.trace.empty()) {
+    ASSIGN_OR_RETURN(runtime->trace_file_, TraceFile::Start(flags.trace, runtime->engine_->recorder()));
+  }
   return runtime;
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "cli/flags.h"
 #include "cli/opened_model.h"
+#include "cli/trace_file.h"
 #include "compute/backend.h"
 #include "expert_worker/expert_executor.h"
 #include "model/decoder.h"
@@ -21,7 +22,7 @@ namespace tandem::cli {
 // Tells of a slow start in one line at a time ("weights 40 %", "1/2 expert workers ready …").
 using StartProgress = std::function<void(const std::string& line)>;
 
-// Everything is ready when Start returns. Destruction cancels what runs and closes the connections.
+// Everything is ready when Start returns. Destruction cancels what runs, closes the connections and writes the trace.
 class RouterRuntime {
  public:
   // `workers`: addresses of expert workers ("host:port" or "unix:/path"); empty: experts inside this process.
@@ -56,6 +57,7 @@ class RouterRuntime {
   std::unique_ptr<model::Decoder> decoder_;
   std::unique_ptr<router::WorkerPool> workers_;
   std::unique_ptr<router::Engine> engine_;
+  std::unique_ptr<TraceFile> trace_file_;  // with --trace
 };
 
 // The loader of an expert store for a model: reads the checkpoint and packs for `backend`, both of which must outlive it.

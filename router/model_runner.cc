@@ -9,6 +9,15 @@ namespace {
 
 constexpr int kMaxRowGroup = 256;  // rows of logits in memory at a time
 
+const char* PhaseOf(const MicroBatchInput& input) {
+  bool prefill = false;
+  bool decode = false;
+  for (const compute::SequenceRows& sequence : input.sequences) {
+    (sequence.num_rows > 1 ? prefill : decode) = true;
+  }
+  return prefill && decode ? "mixed" : prefill ? "prefill" : "decode";
+}
+
 }  // namespace
 
 using compute::DType;
@@ -17,7 +26,12 @@ using scheduler::PipelineTask;
 
 ModelRunner::ModelRunner(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
                          ModelRunnerOptions options)
-    : decoder_(decoder), workers_(workers), options_(options), dispatcher_(decoder, workers, counters, options.dispatch_timeout) {
+    : decoder_(decoder),
+      workers_(workers),
+      options_(options),
+      dispatcher_(decoder, workers, counters, options.dispatch_timeout),
+      exchanges_(workers.num_workers()),
+      tracks_(options.recorder, workers.num_workers()) {
   for (const auto& layer : decoder.spec().layers) {
     shape_.experts.push_back(layer.experts);
   }
@@ -60,14 +74,19 @@ class ModelRunner::Stretch {
   const absl::Time begin_ = absl::Now();
 };
 
+trace::Scope ModelRunner::Traced(const char* name, const Lane& lane, int layer) const {
+  return {options_.recorder, tracks_.router(), name, lane.phase,
+          {{"layer", layer}, {"micro_batch", lane.index}, {"tokens", lane.load.tokens}}};
+}
+
 absl::Status ModelRunner::Forward(const StepInput& step) {
   RETURN_IF_ERROR(AllocateLanes(step.micro_batches.size()));
   report_ = {.micro_batches = static_cast<int>(step.micro_batches.size())};
   waits_.clear();
-  computing_.clear();
+  trips_.clear();
   BeginStep(step);
   RETURN_IF_ERROR(RunPipeline(step));
-  EndStep();
+  EndStep(step);
   return decoder_.backend().Record()->Wait();
 }
 
@@ -81,9 +100,12 @@ void ModelRunner::BeginStep(const StepInput& step) {
     Lane& lane = lanes_[i];
     lane.layout = decoder_.backend().PrepareBatch(input.sequences, options_.kv_block_size);
     lane.flight.reset();
+    lane.index = static_cast<int32_t>(i);
+    lane.phase = PhaseOf(input);
     lane.cost = {};
     lane.load.tokens = static_cast<int64_t>(input.ids.size());
     lane.load.has_prompt = input.sequences.size() < input.ids.size();
+    const trace::Scope scope = Traced("embedding", lane, 0);
     decoder_.Embed(input.ids, lane.activations);
   }
 }
@@ -107,6 +129,7 @@ absl::Status ModelRunner::RunPipeline(const StepInput& step) {
       case PipelineTask::Kind::kDone:
         return absl::OkStatus();
       case PipelineTask::Kind::kWait: {
+        const trace::Scope scope(options_.recorder, tracks_.router(), "wait", "", {});
         const absl::Time begin = absl::Now();
         pipeline.OnArrived(arrivals->Pop(poll));
         waits_.push_back({begin, absl::Now()});
@@ -128,6 +151,7 @@ void ModelRunner::RunSharedExpert(Lane& lane, int layer) {
   absl::Duration spent;
   {
     const Stretch stretch(spent);
+    const trace::Scope scope = Traced("shared expert", lane, layer);
     decoder_.SharedExpert(layer, lane.activations);
   }
   report_.shared += spent;
@@ -147,15 +171,7 @@ absl::Status ModelRunner::Advance(const PipelineTask& task, bool owes_shared_exp
       RETURN_IF_ERROR(Land(lane, task.layer - 1));
     }
     if (task.layer < decoder_.spec().num_layers()) {
-      decoder_.Attend(task.layer, *lane.layout, cache_, lane.activations);
-      if (!shape_.experts[task.layer]) {
-        decoder_.DenseMlp(task.layer, lane.activations);
-      } else {
-        decoder_.Route(task.layer, lane.activations);
-        ASSIGN_OR_RETURN(lane.flight,
-                         dispatcher_.Start(task.layer, lane.activations, lane.buffers,
-                                           [arrivals, i = task.micro_batch] { arrivals->Push(i); }));
-      }
+      RETURN_IF_ERROR(RunLayer(lane, task.layer, [arrivals, i = task.micro_batch] { arrivals->Push(i); }));
     }
   }
   report_.router += spent;
@@ -163,39 +179,59 @@ absl::Status ModelRunner::Advance(const PipelineTask& task, bool owes_shared_exp
   return absl::OkStatus();
 }
 
+// The router's half of a layer.
+absl::Status ModelRunner::RunLayer(Lane& lane, int layer, std::function<void()> arrived) {
+  {
+    const trace::Scope scope = Traced("attention", lane, layer);
+    decoder_.Attend(layer, *lane.layout, cache_, lane.activations);
+    if (shape_.experts[layer]) {
+      decoder_.Route(layer, lane.activations);
+    }
+  }
+  if (!shape_.experts[layer]) {
+    const trace::Scope scope = Traced("MLP", lane, layer);
+    decoder_.DenseMlp(layer, lane.activations);
+    return absl::OkStatus();
+  }
+  const trace::Scope scope = Traced("dispatch", lane, layer);
+  ASSIGN_OR_RETURN(lane.flight, dispatcher_.Start(layer, lane.activations, lane.buffers, std::move(arrived)));
+  return absl::OkStatus();
+}
+
 // A dispatch has come back.
 absl::Status ModelRunner::Land(Lane& lane, int layer) {
   ExpertFlight flight = *std::move(lane.flight);
   lane.flight.reset();
-  ASSIGN_OR_RETURN(const FlightTimes times, dispatcher_.Finish(std::move(flight), lane.buffers, lane.activations));
+  const trace::Scope scope = Traced("combine", lane, layer);
+  ASSIGN_OR_RETURN(const FlightReport report, dispatcher_.Finish(std::move(flight), lane.buffers, lane.activations));
   decoder_.Combine(layer, lane.activations);
-  const absl::Duration wire =
-      std::max((times.arrived - times.sent) - times.compute - times.queued, absl::ZeroDuration());
-  computing_.push_back({times.arrived - wire / 2 - times.compute, times.arrived - wire / 2});
-  lane.cost.expert += absl::ToDoubleSeconds(times.compute);
-  lane.cost.wire += absl::ToDoubleSeconds(wire) / 2;
-  report_.expert += times.compute;
-  report_.wire += wire;
-  report_.dispatch_bytes += times.bytes_sent;
-  report_.combine_bytes += times.bytes_received;
+  lane.cost.expert += absl::ToDoubleSeconds(report.computed());
+  lane.cost.wire += absl::ToDoubleSeconds(report.wire()) / 2;
+  report_.expert += report.computed();
+  report_.wire += report.wire();
+  for (const FlightLeg& leg : report.legs) {
+    trips_.push_back(leg.trip);
+    exchanges_.Add(leg);
+    tracks_.AddTrip(leg, lane.phase, layer, lane.index);
+  }
   return absl::OkStatus();
 }
 
-void ModelRunner::EndStep() {
-  absl::Duration waited;
-  for (const scheduler::TimeSpan& wait : waits_) {
-    waited += wait.end - wait.begin;
-  }
-  report_.expert_wait = scheduler::Overlap(waits_, computing_);
-  report_.wire_wait = waited - report_.expert_wait;
-  const double layers = std::max<double>(static_cast<double>(std::count(shape_.experts.begin(), shape_.experts.end(), true)), 1);
+void ModelRunner::EndStep(const StepInput& step) {
+  const auto layers = static_cast<int>(std::count(shape_.experts.begin(), shape_.experts.end(), true));
+  std::vector<bool> follows;
   for (int i = 0; i < report_.micro_batches; ++i) {
     scheduler::LayerCost cost = lanes_[i].cost;
     for (double* part : {&cost.router, &cost.shared, &cost.expert, &cost.wire}) {
-      *part /= layers;
+      *part /= std::max(layers, 1);
     }
     report_.layers.emplace_back(lanes_[i].load, cost);
+    follows.push_back(step.micro_batches[i].follows);
   }
+  report_.distinct = scheduler::DistinctShare(trips_);
+  report_.waits = scheduler::SplitWaits(waits_, trips_);
+  report_.exposed = scheduler::ExposedCommunication(report_, follows, layers, shape_.shared_experts);
+  report_.ideal = scheduler::IdealTime(report_, layers);
 }
 
 absl::Status ModelRunner::VisitLogits(absl::Span<const RowRef> rows, RowVisitor visit) {
@@ -213,20 +249,23 @@ absl::Status ModelRunner::Visit(absl::Span<const RowRef> rows, const compute::Te
   const int64_t total = static_cast<int64_t>(rows.size());
   for (int64_t begin = 0; begin < total; begin += out.dim(0)) {
     const int64_t count = std::min(out.dim(0), total - begin);
-    GatherHidden(rows.subspan(begin, count));
-    const bool logits = &out == &logits_;
-    if (logits) {
-      decoder_.LmHead(hidden_.Rows(0, count), logits_.Rows(0, count));
-    }
     host_rows_.resize(std::max<size_t>(host_rows_.size(), count * width));
     const absl::Span<float> host = absl::MakeSpan(host_rows_).subspan(0, count * width);
-    backend.Download(out.Rows(0, count), compute::WritableBytesOf(host));
-    RETURN_IF_ERROR(backend.Record()->Wait());
-    const absl::Time start = absl::Now();
+    {
+      const Stretch stretch(projecting_);
+      const trace::Scope scope(options_.recorder, tracks_.router(), "LM head", "", {{"rows", count}});
+      GatherHidden(rows.subspan(begin, count));
+      if (&out == &logits_) {
+        decoder_.LmHead(hidden_.Rows(0, count), logits_.Rows(0, count));
+      }
+      backend.Download(out.Rows(0, count), compute::WritableBytesOf(host));
+      RETURN_IF_ERROR(backend.Record()->Wait());
+    }
+    const Stretch stretch(visiting_);
+    const trace::Scope scope(options_.recorder, tracks_.router(), "sampling", "", {{"rows", count}});
     for (int64_t i = 0; i < count; ++i) {
       visit(begin + i, host.subspan(i * width, width));
     }
-    visiting_ += absl::Now() - start;
   }
   return absl::OkStatus();
 }

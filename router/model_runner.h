@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -11,8 +12,11 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "model/decoder.h"
+#include "base/trace.h"
 #include "router/arrival_queue.h"
+#include "router/exchange_counters.h"
 #include "router/expert_dispatcher.h"
+#include "router/step_tracks.h"
 #include "scheduler/pipeline.h"
 #include "scheduler/step_report.h"
 
@@ -24,6 +28,7 @@ struct ModelRunnerOptions {
   int64_t num_kv_blocks = 0;
   int kv_block_size = compute::kAttentionTile;
   absl::Duration dispatch_timeout = absl::Seconds(30);
+  trace::Recorder* recorder = nullptr;  // must outlive the runner
 };
 
 // The tokens of a micro-batch: rows of all its sequences behind each other.
@@ -66,8 +71,11 @@ class ModelRunner {
   // Of the last Forward.
   const scheduler::StepReport& report() const { return report_; }
 
-  // Time spent in visitors so far.
+  // Time spent so far in visitors, and in computing what they visit.
   absl::Duration visiting() const { return visiting_; }
+  absl::Duration projecting() const { return projecting_; }
+
+  const ExchangeCounters& exchanges() const { return exchanges_; }
 
  private:
   // One micro-batch under way.
@@ -76,6 +84,8 @@ class ModelRunner {
     DispatchBuffers buffers;
     std::unique_ptr<compute::BatchLayout> layout;
     std::optional<ExpertFlight> flight;
+    int32_t index = 0;
+    const char* phase = "";  // in traces
     scheduler::MicroBatchLoad load;
     scheduler::LayerCost cost;  // summed over layers
   };
@@ -84,11 +94,14 @@ class ModelRunner {
   class Stretch;
 
   absl::Status AllocateLanes(size_t count);
+  // A stretch of the engine's time in the trace.
+  trace::Scope Traced(const char* name, const Lane& lane, int layer) const;
   void BeginStep(const StepInput& step);
   absl::Status RunPipeline(const StepInput& step);
-  void EndStep();
+  void EndStep(const StepInput& step);
   absl::Status Advance(const scheduler::PipelineTask& task, bool owes_shared_expert,
                        const std::shared_ptr<ArrivalQueue>& arrivals);
+  absl::Status RunLayer(Lane& lane, int layer, std::function<void()> arrived);
   absl::Status Land(Lane& lane, int layer);
   void RunSharedExpert(Lane& lane, int layer);
   absl::Status Visit(absl::Span<const RowRef> rows, const compute::Tensor& out, RowVisitor visit);
@@ -105,9 +118,12 @@ class ModelRunner {
   compute::Tensor logits_;  // [group of rows, vocab_size] f32
   std::vector<float> host_rows_;
   scheduler::StepReport report_;
-  std::vector<scheduler::TimeSpan> waits_;      // of the engine, in the last step
-  std::vector<scheduler::TimeSpan> computing_;  // of the workers, in the last step
+  ExchangeCounters exchanges_;
+  StepTracks tracks_;
+  std::vector<scheduler::TimeSpan> waits_;   // of the engine, in the last step
+  std::vector<scheduler::FrameTrip> trips_;  // of the last step
   absl::Duration visiting_;
+  absl::Duration projecting_;
 };
 
 }  // namespace tandem::router
