@@ -3,17 +3,19 @@
 #include "cli/bench_overlap.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <random>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "absl/synchronization/blocking_counter.h"
 #include "base/cpu_affinity.h"
 #include "base/status.h"
 #include "cli/flags.h"
 #include "cli/opened_model.h"
+#include "cli/overlap_measurement.h"
 #include "cli/overlap_rig.h"
 
 namespace tandem::cli {
@@ -21,89 +23,126 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kAuto = 0;
-
 struct OverlapFlags {
   LogFlags log{.level = "warning"};
   ModelFlags model;
   std::vector<double> latencies_ms = {0, 0.5, 1, 2, 5, 10};
   std::vector<int> batches = {1, 8, 32, 64};
-  std::vector<int> micro_batches = {1, 2, 3, 4, 8, kAuto};
-  int steps = 40;
+  std::vector<int> micro_batches = {1, 2, 3, 4, 8, kAutoMicroBatches};
+  int context = 1;
+  int steps = 24;
+  int rounds = 3;
   bool json = false;
 };
 
-// Means over the steps of one run, in seconds.
+// One cut at one batch and latency: medians over the rounds.
 struct Cell {
-  double latency = 0;  // one way
+  double latency = 0;  // one way, seconds
   int batch = 0;
-  int micro_batches = 0;  // asked for; kAuto
-  double chosen = 0;      // mean number that steps were cut into
-  double step = 0;
-  double router = 0;
-  double expert_wait = 0;
-  double wire_wait = 0;
-  double wire = 0;  // all of the communication
+  int micro_batches = 0;  // asked for
+  StepTimes network;
+  StepTimes free;  // the same cut where pointers are handed over
+  OverlapFigures figures;
 };
 
-// Decodes `batch` sequences for some steps, all at once.
-absl::Status Decode(router::Engine& engine, int batch, int steps, uint64_t seed) {
-  std::mt19937_64 random(seed);
-  auto unfinished = std::make_shared<absl::BlockingCounter>(batch);
-  for (int i = 0; i < batch; ++i) {
-    router::GenerationRequest request;
-    request.prompt = {static_cast<int32_t>(random() % engine.vocab_size())};
-    request.sampling.temperature = 0;
-    request.sampling.ignore_eos = true;
-    request.sampling.max_tokens = steps;
-    const auto id = engine.Submit(std::move(request), [unfinished](const router::TokenEvent& event) {
-      if (event.finish_reason != router::FinishReason::kNone) {
-        unfinished->DecrementCount();
-      }
-    });
-    RETURN_IF_ERROR(id.status());
-  }
-  unfinished->Wait();
-  return absl::OkStatus();
-}
-
-absl::StatusOr<Cell> Measure(router::Engine& engine, double latency, int batch, int micro_batches, int steps) {
-  engine.SetMicroBatches(micro_batches);
-  // Once for warming up, and for the cost model to learn this kind of step.
-  RETURN_IF_ERROR(Decode(engine, batch, std::max(steps / 2, 16), 1));
-  const router::EngineStats before = engine.Stats();
-  RETURN_IF_ERROR(Decode(engine, batch, steps, 2));
-  const router::EngineStats after = engine.Stats();
-  const auto n = static_cast<double>(after.steps - before.steps);
-  Cell cell = {.latency = latency, .batch = batch, .micro_batches = micro_batches};
-  cell.chosen = static_cast<double>(after.micro_batches - before.micro_batches) / n;
-  cell.router =
-      (after.router_seconds - before.router_seconds + after.shared_seconds - before.shared_seconds) / n;
-  cell.expert_wait = (after.expert_wait_seconds - before.expert_wait_seconds) / n;
-  cell.wire_wait = (after.wire_wait_seconds - before.wire_wait_seconds) / n;
-  cell.wire = (after.wire_seconds - before.wire_seconds) / n;
-  cell.step = cell.router + cell.expert_wait + cell.wire_wait;
-  return cell;
+std::string CutName(int micro_batches) {
+  return micro_batches == kAutoMicroBatches ? "auto" : absl::StrCat(micro_batches);
 }
 
 Json ToJson(const Cell& cell) {
-  return {{"latency_ms", cell.latency * 1e3},
-          {"batch", cell.batch},
-          {"micro_batches", cell.micro_batches == kAuto ? Json("auto") : Json(cell.micro_batches)},
-          {"micro_batches_mean", cell.chosen},
-          {"step_ms", cell.step * 1e3},
-          {"router_ms", cell.router * 1e3},
-          {"expert_wait_ms", cell.expert_wait * 1e3},
-          {"wire_wait_ms", cell.wire_wait * 1e3},
-          {"wire_ms", cell.wire * 1e3}};
+  Json json = {{"latency_ms", cell.latency * 1e3},
+               {"batch", cell.batch},
+               {"micro_batches", CutName(cell.micro_batches)},
+               {"micro_batches_mean", cell.network.micro_batches},
+               {"step_ms", cell.network.step * 1e3},
+               {"router_ms", cell.network.router * 1e3},
+               {"expert_wait_ms", cell.network.expert_wait * 1e3},
+               {"wire_wait_ms", cell.network.wire_wait * 1e3},
+               {"free_step_ms", cell.free.step * 1e3},
+               {"free_router_ms", cell.free.router * 1e3},
+               {"free_experts_ms", cell.free.expert * 1e3},
+               {"ideal_ms", cell.figures.ideal * 1e3},
+               {"step_over_ideal", cell.network.step / cell.figures.ideal}};
+  if (cell.latency > 0) {
+    json["hidden"] = cell.figures.hidden;
+    json["hideable"] = cell.figures.hideable;
+  }
+  return json;
+}
+
+void PrintHeader() {
+  absl::PrintF("%8s %6s %5s %6s %9s %9s %9s %9s %7s %8s %9s\n", "one way", "batch", "m", "mean", "step ms", "router ms",
+               "experts", "ideal ms", "ratio", "hidden %", "hideable");
 }
 
 void Print(const Cell& cell) {
-  const double share = cell.wire > 0 ? 100 * (1 - cell.wire_wait / cell.wire) : 0;
-  absl::PrintF("%9.2f %6d %5s %6.2f %10.3f %10.3f %12.3f %11.3f %9.1f\n", cell.latency * 1e3, cell.batch,
-               cell.micro_batches == kAuto ? "auto" : absl::StrFormat("%d", cell.micro_batches), cell.chosen,
-               cell.step * 1e3, cell.router * 1e3, cell.expert_wait * 1e3, cell.wire_wait * 1e3, share);
+  absl::PrintF("%8.2f %6d %5s %6.2f %9.3f %9.3f %9.3f %9.3f %7.3f", cell.latency * 1e3, cell.batch,
+               CutName(cell.micro_batches), cell.network.micro_batches, cell.network.step * 1e3,
+               cell.network.router * 1e3, cell.free.expert * 1e3, cell.figures.ideal * 1e3,
+               cell.network.step / cell.figures.ideal);
+  if (cell.latency > 0) {
+    absl::PrintF(" %8.1f %9.1f", cell.figures.hidden * 100, cell.figures.hideable * 100);
+  }
+  absl::PrintF("\n");
   std::fflush(stdout);
+}
+
+// What the choice costs against the best fixed cut, and against not cutting.
+void PrintRegret(const std::vector<Cell>& cells) {
+  const auto chosen = std::find_if(cells.begin(), cells.end(),
+                                   [](const Cell& cell) { return cell.micro_batches == kAutoMicroBatches; });
+  double best = std::numeric_limits<double>::infinity();
+  double whole = 0;
+  for (const Cell& cell : cells) {
+    if (cell.micro_batches != kAutoMicroBatches) {
+      best = std::min(best, cell.network.step);
+      whole = cell.micro_batches == 1 ? cell.network.step : whole;
+    }
+  }
+  if (chosen != cells.end() && whole > 0) {
+    absl::PrintF("%8s auto: %.3f of the best cut's speed, %.3f of m = 1; best cut %.3f of m = 1\n", "",
+                 best / chosen->network.step, whole / chosen->network.step, whole / best);
+  }
+}
+
+const StepTimes& MedianByStep(std::vector<StepTimes>& times) {
+  std::nth_element(times.begin(), times.begin() + static_cast<int64_t>(times.size() / 2), times.end(),
+                   [](const StepTimes& a, const StepTimes& b) { return a.step < b.step; });
+  return times[times.size() / 2];
+}
+
+// All cuts take turns with and without the network, so that a machine that changes its speed treats them alike.
+absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& network, OverlapRig& free, const OverlapFlags& flags,
+                                              double latency, int batch) {
+  const DecodeRun run = {.batch = batch, .context = flags.context, .steps = flags.steps};
+  std::vector<Cell> cells;
+  for (const int micro_batches : flags.micro_batches) {
+    if (micro_batches <= batch) {
+      cells.push_back({.latency = latency, .batch = batch, .micro_batches = micro_batches});
+    }
+  }
+  // The first run warms up; it also lets the choice learn this kind of step.
+  for (const Cell& cell : cells) {
+    RETURN_IF_ERROR(MeasureDecode(network.engine(), run, cell.micro_batches).status());
+    RETURN_IF_ERROR(MeasureDecode(free.engine(), run, std::max(cell.micro_batches, 1)).status());
+  }
+  std::vector<std::vector<StepTimes>> with(cells.size());
+  std::vector<std::vector<StepTimes>> without(cells.size());
+  for (int round = 0; round < flags.rounds; ++round) {
+    for (size_t i = 0; i < cells.size(); ++i) {
+      ASSIGN_OR_RETURN(const StepTimes times, MeasureDecode(network.engine(), run, cells[i].micro_batches));
+      with[i].push_back(times);
+      const int cut = static_cast<int>(std::lround(times.micro_batches));
+      ASSIGN_OR_RETURN(const StepTimes free_times, MeasureDecode(free.engine(), run, cut));
+      without[i].push_back(free_times);
+    }
+  }
+  for (size_t i = 0; i < cells.size(); ++i) {
+    cells[i].network = MedianByStep(with[i]);
+    cells[i].free = MedianByStep(without[i]);
+    cells[i].figures = Compare(cells[i].network, cells[i].free, latency, network.moe_layers());
+  }
+  return cells;
 }
 
 absl::Status Run(const OverlapFlags& flags) {
@@ -118,32 +157,33 @@ absl::Status Run(const OverlapFlags& flags) {
   options.router_cpus.assign(cpus.begin(), cpus.begin() + static_cast<int64_t>(cpus.size() / 2));
   options.worker_cpus.assign(cpus.begin() + static_cast<int64_t>(cpus.size() / 2), cpus.end());
   options.max_sequences = *std::max_element(flags.batches.begin(), flags.batches.end());
-  options.max_model_len = std::max<int64_t>(64, flags.steps + 2);
+  options.max_model_len = std::max<int64_t>(64, flags.context + flags.steps + 1);
   Json json = {{"model", opened->name},
                {"router_cpus", options.router_cpus.size()},
                {"worker_cpus", options.worker_cpus.size()},
+               {"context", flags.context},
                {"steps", flags.steps},
+               {"rounds", flags.rounds},
                {"results", Json::array()}};
   if (!flags.json) {
     absl::PrintF("%s, decoding; router and experts pinned to %d CPUs each\n", opened->name,
                  static_cast<int>(options.router_cpus.size()));
-    absl::PrintF("%9s %6s %5s %6s %10s %10s %12s %11s %9s\n", "one way ms", "batch", "m", "mean", "step ms",
-                 "router ms", "experts ms", "wire ms", "hidden %");
+    PrintHeader();
   }
+  ASSIGN_OR_RETURN(const std::unique_ptr<OverlapRig> free, OverlapRig::Start(opened, options));
   for (const double latency_ms : flags.latencies_ms) {
     options.network.latency = absl::Milliseconds(latency_ms);
-    ASSIGN_OR_RETURN(const std::unique_ptr<OverlapRig> rig, OverlapRig::Start(opened, options));
+    ASSIGN_OR_RETURN(const std::unique_ptr<OverlapRig> network, OverlapRig::Start(opened, options));
     for (const int batch : flags.batches) {
-      for (const int micro_batches : flags.micro_batches) {
-        if (micro_batches > batch) {
-          continue;
-        }
-        ASSIGN_OR_RETURN(const Cell cell,
-                         Measure(rig->engine(), latency_ms / 1e3, batch, micro_batches, flags.steps));
+      ASSIGN_OR_RETURN(const std::vector<Cell> cells, MeasureCuts(*network, *free, flags, latency_ms / 1e3, batch));
+      for (const Cell& cell : cells) {
         json["results"].push_back(ToJson(cell));
         if (!flags.json) {
           Print(cell);
         }
+      }
+      if (!flags.json) {
+        PrintRegret(cells);
       }
     }
   }
@@ -171,6 +211,12 @@ void AddBenchOverlap(CLI::App& bench, CommandResult& result) {
   command->add_option("--micro-batches", flags->micro_batches, "Numbers of micro-batches; 0: chosen by cost")
       ->delimiter(',')
       ->check(CLI::Range(0, 8))
+      ->capture_default_str();
+  command->add_option("--context", flags->context, "Prompt tokens of each sequence")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
+  command->add_option("--rounds", flags->rounds, "Measurements of each cell; the median counts")
+      ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command->add_option("--steps", flags->steps, "Decode steps of each measurement")
       ->check(CLI::Range(4, 1 << 16))

@@ -20,6 +20,8 @@ absl::StatusOr<std::unique_ptr<OverlapRig>> OverlapRig::Start(std::shared_ptr<co
   return rig;
 }
 
+int OverlapRig::moe_layers() const { return static_cast<int>(opened_->config.spec.moe_layers().size()); }
+
 // Threads inherit the CPUs of the one that makes them.
 absl::Status OverlapRig::StartWorker(const OverlapRigOptions& options) {
   const ScopedCpuAffinity affinity(options.worker_cpus);

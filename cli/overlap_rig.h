@@ -30,6 +30,7 @@ class OverlapRig {
                                                            const OverlapRigOptions& options);
 
   router::Engine& engine() { return *engine_; }
+  int moe_layers() const;
 
  private:
   OverlapRig() = default;

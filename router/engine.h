@@ -66,6 +66,7 @@ struct EngineStats {
   double wire_wait_seconds = 0;    // nothing to do while everything was on the wire: exposed communication
   double logits_seconds = 0;       // last norm and lm_head
   double sample_seconds = 0;       // choosing tokens
+  double expert_seconds = 0;       // workers computing, the slowest of every dispatch; hidden or not
   double wire_seconds = 0;         // all communication, hidden or not
   uint64_t dispatch_bytes = 0;
   uint64_t combine_bytes = 0;

@@ -68,6 +68,7 @@ void Engine::Account(const Step& step, absl::Duration forward, absl::Duration sa
   stats_.wire_wait_seconds += absl::ToDoubleSeconds(report.wire_wait);
   stats_.logits_seconds += absl::ToDoubleSeconds(forward - sampling - report.total());
   stats_.sample_seconds += absl::ToDoubleSeconds(sampling);
+  stats_.expert_seconds += absl::ToDoubleSeconds(report.expert);
   stats_.wire_seconds += absl::ToDoubleSeconds(report.wire);
   stats_.dispatch_bytes += static_cast<uint64_t>(report.dispatch_bytes);
   stats_.combine_bytes += static_cast<uint64_t>(report.combine_bytes);

@@ -172,6 +172,7 @@ absl::Status ModelRunner::Land(Lane& lane, int layer) {
   computing_.push_back({times.arrived - wire / 2 - times.compute, times.arrived - wire / 2});
   lane.cost.expert += absl::ToDoubleSeconds(times.compute);
   lane.cost.wire += absl::ToDoubleSeconds(wire) / 2;
+  report_.expert += times.compute;
   report_.wire += wire;
   report_.dispatch_bytes += times.bytes_sent;
   report_.combine_bytes += times.bytes_received;

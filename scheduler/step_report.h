@@ -22,6 +22,7 @@ struct StepReport {
   absl::Duration shared;       // shared experts
   absl::Duration expert_wait;  // the router had nothing to do and a worker was computing
   absl::Duration wire_wait;    // the router had nothing to do and no worker was computing: exposed communication
+  absl::Duration expert;       // of the slowest worker of every dispatch, computing; hidden or not
   absl::Duration wire;         // all communication, hidden or not: both ways of every dispatch
   int64_t dispatch_bytes = 0;
   int64_t combine_bytes = 0;
