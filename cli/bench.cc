@@ -1,4 +1,6 @@
 // tandem bench: the group of measuring subcommands.
+#include "cli/bench_hardware.h"
+#include "cli/bench_layouts.h"
 #include "cli/bench_offline.h"
 #include "cli/bench_overlap.h"
 #include "cli/bench_serve.h"
@@ -9,6 +11,8 @@ namespace tandem::cli {
 void AddBench(CLI::App& app, CommandResult& result) {
   CLI::App* bench = app.add_subcommand("bench", "Measure");
   bench->require_subcommand(1);
+  AddBenchHardware(*bench, result);
+  AddBenchLayouts(*bench, result);
   AddBenchOffline(*bench, result);
   AddBenchOverlap(*bench, result);
   AddBenchServe(*bench, result);

@@ -1,5 +1,5 @@
-// A router and an expert worker in one process, on separate CPUs, with a simulated network between them: what `tandem
-// bench overlap` measures on.
+// A router and expert workers in one process, on separate CPUs, with a simulated network between them: what `tandem
+// bench overlap` and `tandem bench layouts` measure on.
 #pragma once
 
 #include <memory>
@@ -14,9 +14,12 @@
 
 namespace tandem::cli {
 
+inline constexpr int64_t kOverlapRigStepTokens = 512;  // of one step, at least
+
 struct OverlapRigOptions {
   std::vector<int> router_cpus;  // one compute thread each
-  std::vector<int> worker_cpus;
+  std::vector<int> worker_cpus;  // of every worker: several of them take turns
+  int workers = 1;               // 0: experts inside the router
   int max_sequences = 64;
   int64_t max_model_len = 512;
   transport::NetworkConditions network;
@@ -34,15 +37,25 @@ class OverlapRig {
 
  private:
   OverlapRig() = default;
-  absl::Status StartWorker(const OverlapRigOptions& options);
+  void StartWorker(const OverlapRigOptions& options, int index);
+  void StartInlineExperts();
+  std::vector<router::WorkerPool::ChannelFactory> MakeChannels(const OverlapRigOptions& options);
   absl::Status StartRouter(const OverlapRigOptions& options);
 
   std::shared_ptr<const OpenedModel> opened_;
-  std::unique_ptr<compute::Backend> worker_backend_;
-  std::unique_ptr<expert_worker::ExpertStore> store_;
-  std::unique_ptr<expert_worker::ExpertProbe> probe_;
-  std::unique_ptr<expert_worker::ExpertExecutor> executor_;
+  // In the order in which they are made.
+  struct Worker {
+    std::unique_ptr<compute::Backend> backend;
+    std::unique_ptr<expert_worker::ExpertStore> store;
+    std::unique_ptr<expert_worker::ExpertProbe> probe;
+    std::unique_ptr<expert_worker::ExpertExecutor> executor;
+  };
+  std::vector<Worker> expert_workers_;
   std::unique_ptr<compute::Backend> router_backend_;
+  // Only without workers.
+  std::unique_ptr<expert_worker::ExpertStore> inline_store_;
+  std::unique_ptr<expert_worker::ExpertProbe> inline_probe_;
+  std::unique_ptr<expert_worker::InlineExperts> inline_experts_;
   std::unique_ptr<model::Decoder> decoder_;
   std::unique_ptr<router::WorkerPool> workers_;
   std::unique_ptr<router::Engine> engine_;

@@ -85,9 +85,9 @@ class Roofline {
   const RoutingProfile& routing_;
 };
 
-const MeasuredParts* FindMeasured(const DeviceProfile& device, const std::string& model) {
-  for (const auto& [name, parts] : device.measured) {
-    if (name == model) {
+const MeasuredParts* FindMeasured(const DeviceProfile& device, const std::string& shape) {
+  for (const auto& [known, parts] : device.measured) {
+    if (known == shape) {
       return &parts;
     }
   }
@@ -177,8 +177,8 @@ PartCosts MakePartCosts(const ModelProfile& model, const DeviceProfile& router, 
                         double slowdown) {
   PartCosts costs;
   const Roofline roofline(model, router, worker, layout, routing);
-  const MeasuredParts* const on_router = FindMeasured(router, model.name);
-  const MeasuredParts* const on_worker = layout.workers > 0 ? FindMeasured(worker, model.name) : on_router;
+  const MeasuredParts* const on_router = FindMeasured(router, model.Shape());
+  const MeasuredParts* const on_worker = layout.workers > 0 ? FindMeasured(worker, model.Shape()) : on_router;
   UseRoofline(roofline, model, router, costs);
   if (on_router != nullptr) {
     UseMeasuredRouter(*on_router, layout, costs);
@@ -191,7 +191,9 @@ PartCosts MakePartCosts(const ModelProfile& model, const DeviceProfile& router, 
     costs.experts = on_worker != nullptr ? MeasuredExperts(*on_worker, layout)
                                          : Sample([&](double n) { return roofline.Experts(n); });
     const double frames = on_router == nullptr ? link.frame_overhead : 0;
-    const Curve hand_off = on_router != nullptr ? on_router->hand_off : Curve();
+    const Curve hand_off = on_router == nullptr ? Curve()
+                           : link.latency > 0   ? on_router->network_hand_off
+                                                : on_router->hand_off;
     costs.hand_off = Sample([&](double n) { return hand_off.At(n) / 2 + frames; });
     costs.overlap_slowdown = on_router != nullptr ? on_router->overlap_slowdown : 1;
     AddWire(model, link, layout, routing, costs);

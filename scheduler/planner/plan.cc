@@ -99,8 +99,7 @@ class Prediction {
     result.itl = PercentilesOf(simulation.itl);
     result.step = PercentilesOf(simulation.step_seconds);
     result.requests_per_second = Ratio(static_cast<double>(simulation.answered), seconds);
-    const double computed = Ratio(static_cast<double>(simulation.input_tokens), seconds);
-    result.input_tokens_per_second = computed / (1 - input_.load.prefix_cache_share);
+    result.input_tokens_per_second = Ratio(static_cast<double>(simulation.input_tokens), seconds);
     result.output_tokens_per_second = Ratio(static_cast<double>(simulation.output_tokens), seconds);
     result.router_utilisation = Ratio(simulation.router_seconds, seconds * routers);
     result.worker_utilisation = Ratio(simulation.worker_seconds, seconds);

@@ -36,6 +36,8 @@ struct ModelProfile {
 
   int num_layers() const { return static_cast<int>(experts.size()); }
   int moe_layers() const;
+  // What tells shapes apart, as text: measured parts hold for models of one shape and dtype.
+  std::string Shape() const;
   double router_weight_bytes() const;        // everything but routed experts
   double routed_weight_bytes() const;        // all routed experts of all layers
   double cache_bytes_per_token() const { return num_layers() * attention.cache_bytes; }
@@ -48,6 +50,7 @@ struct MeasuredParts {
   Curve experts;       // a layer's routed experts, all of them on one worker
   Curve inline_experts;  // a layer's routed experts inside the router, with what handing over costs there
   Curve hand_off;      // both ways of a dispatch that no network delays
+  Curve network_hand_off;  // the same where threads sleep meanwhile, without the network's latency
   Curve router_frame;  // on the router for each worker beyond the first
   Curve worker_frame;  // on the workers' device for each worker beyond the first that takes turns on it
   double decode_position = 0;  // one row against one cached position of a layer, decoding
@@ -55,6 +58,7 @@ struct MeasuredParts {
   Curve head;          // last norm, lm_head and sampling, by rows
   Curve step;          // planning, handing tokens over, by sequences
   double overlap_slowdown = 1;  // of either side while both compute: they share memory and caches
+  double reference_step = 0;    // of the reference layout of `tandem bench layouts` at that time
 };
 
 struct DeviceProfile {
@@ -70,7 +74,7 @@ struct DeviceProfile {
   double step_overhead = 0;       // fixed seconds of a step: planning, sampling
   double sequence_overhead = 0;   // seconds of a step for each sequence
   double price_per_hour = 0;
-  std::vector<std::pair<std::string, MeasuredParts>> measured;  // by model name
+  std::vector<std::pair<std::string, MeasuredParts>> measured;  // by ModelProfile::Shape
 };
 
 struct LinkProfile {

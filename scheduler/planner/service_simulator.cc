@@ -305,9 +305,9 @@ class Service {
     router.engine.FinishStep(now_, gaps, done);
     for (const TokenGap& gap : gaps) {
       (gap.first ? result_.ttft : result_.itl).push_back(gap.seconds);
+      result_.input_tokens += gap.prompt_tokens;
     }
     result_.output_tokens += static_cast<int64_t>(gaps.size());
-    result_.input_tokens += router.step->prompt_tokens;
     for (size_t i = 0; i < done.size(); ++i) {
       ++result_.answered;
       if (load_.rate == 0) {

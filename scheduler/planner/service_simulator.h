@@ -40,7 +40,7 @@ struct SimulationResult {
   double seconds = 0;
   int64_t steps = 0;
   int64_t micro_batches = 0;
-  int64_t input_tokens = 0;   // of prompts, computed; twice where a preempted one was computed again
+  int64_t input_tokens = 0;   // prompts of requests that got their first token, what the prefix cache gave among them
   int64_t output_tokens = 0;
   int64_t answered = 0;
   int64_t preemptions = 0;

@@ -183,7 +183,8 @@ void SimulatedRouter::FinishStep(double now, std::vector<TokenGap>& gaps, std::v
     }
     SimulatedRequest& request = sequence.request;
     const bool first = request.generated == 0;
-    gaps.push_back({now - (first ? request.arrived : request.last_token), first});
+    gaps.push_back({now - (first ? request.arrived : request.last_token), first,
+                    first ? request.prompt_tokens : 0});
     if (first) {
       request.first_token = now;
     }

@@ -41,6 +41,7 @@ struct SimulatedStepWork {
 struct TokenGap {
   double seconds = 0;  // since the sequence's token before
   bool first = false;  // of its request: since the request's arrival
+  int64_t prompt_tokens = 0;  // with the first token
 };
 
 // Not thread-safe. Times are the caller's.
