@@ -76,7 +76,7 @@ class Rigs {
     options_.worker_cpus.assign(half, cpus.end());
     options_.max_model_len = 0;
     options_.max_sequences = 0;
-    Include(Reference(), steps);
+    Include(Reference(), 4 * steps);
     for (const Cell& cell : cells) {
       Include(cell, steps);
     }
@@ -96,7 +96,7 @@ class Rigs {
  private:
   void Include(const Cell& cell, int steps) {
     LayoutRun run = cell.run;
-    run.steps = steps;
+    run.steps = StepsFor(run.batch, steps);
     options_.max_sequences = std::max(options_.max_sequences, run.batch);
     options_.max_model_len = std::max(options_.max_model_len, ContextFor(run, kOverlapRigStepTokens));
   }
@@ -108,7 +108,7 @@ class Rigs {
 
 absl::StatusOr<MeasuredStep> MeasureCell(Rigs& rigs, Cell cell, int steps) {
   ASSIGN_OR_RETURN(router::Engine* const engine, rigs.For(cell));
-  cell.run.steps = steps;
+  cell.run.steps = StepsFor(cell.run.batch, steps);
   return MeasureLayout(*engine, cell.run);
 }
 
@@ -145,7 +145,7 @@ absl::Status Run(const LayoutsFlags& flags) {
     std::vector<MeasuredStep> measured;
     std::vector<MeasuredStep> reference;
     for (int round = 0; round < flags.rounds; ++round) {
-      ASSIGN_OR_RETURN(reference.emplace_back(), MeasureCell(rigs, Reference(), flags.steps));
+      ASSIGN_OR_RETURN(reference.emplace_back(), MeasureCell(rigs, Reference(), 4 * flags.steps));
       ASSIGN_OR_RETURN(measured.emplace_back(), MeasureCell(rigs, cells[i], flags.steps));
     }
     json["layouts"].push_back(ToJson(cells[i], MedianOf(measured), MedianOf(reference)));

@@ -89,6 +89,9 @@ class TokenTimes {
     step.step = Median(gaps);
     const double mean = absl::ToDoubleSeconds(times_.back() - times_.front()) / static_cast<double>(gaps.size());
     step.rest = std::max(mean - step.router - step.shared - step.wait - step.head, 0.0);
+    for (double* part : {&step.router, &step.shared, &step.wait, &step.expert, &step.head, &step.rest}) {
+      *part *= step.step / mean;
+    }
     return step;
   }
 
@@ -161,6 +164,8 @@ absl::StatusOr<MeasuredStep> MeasurePrefill(router::Engine& engine, int tokens) 
 }
 
 LayoutRun ReferenceLayout(int steps) { return {.batch = 16, .context = 64, .steps = steps, .micro_batches = 1}; }
+
+int StepsFor(int batch, int steps) { return batch <= 2 ? 6 * steps : batch <= 8 ? 3 * steps : steps; }
 
 int64_t ContextFor(const LayoutRun& run, int64_t max_batch_tokens) {
   const int64_t prefill_steps = int64_t{run.batch} * run.context / std::max<int64_t>(max_batch_tokens - run.batch, 1);

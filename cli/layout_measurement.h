@@ -17,7 +17,7 @@ struct LayoutRun {
   int micro_batches = 1;  // 0: chosen for each step
 };
 
-// Seconds of a step. `step` is the median over steps, the parts are means.
+// Seconds of a step. `step` is the median over steps; the parts are means, scaled to add up to it.
 struct MeasuredStep {
   double step = 0;
   double router = 0;  // embedding, attention, gate, dispatch, combine
@@ -41,6 +41,9 @@ absl::StatusOr<MeasuredStep> MeasurePrefill(router::Engine& engine, int tokens);
 
 // What other layouts are measured next to: the machine's speed of the moment. One worker, no network, not cut.
 LayoutRun ReferenceLayout(int steps);
+
+// Steps of small batches are short: more of them, so that a measurement takes a while.
+int StepsFor(int batch, int steps);
 
 // A context in which MeasureLayout succeeds, for an engine with steps of at least `max_batch_tokens`.
 int64_t ContextFor(const LayoutRun& run, int64_t max_batch_tokens);

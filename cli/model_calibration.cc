@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <vector>
 
@@ -47,7 +48,7 @@ absl::StatusOr<Rigs> StartRigs(const std::shared_ptr<const OpenedModel>& opened,
   rig.worker_cpus.assign(half, cpus.end());
   rig.max_sequences = kLargestBatch;
   rig.max_model_len =
-      ContextFor({.batch = kLargestBatch, .context = kLongContext, .steps = options.steps}, kOverlapRigStepTokens);
+      ContextFor({.batch = kLargestBatch, .context = kLongContext, .steps = StepsFor(1, options.steps)}, kOverlapRigStepTokens);
   rig.max_model_len = std::max<int64_t>(rig.max_model_len, kOverlapRigStepTokens + 2);
   Rigs rigs;
   ASSIGN_OR_RETURN(rigs.one, OverlapRig::Start(opened, rig));
@@ -70,8 +71,8 @@ struct Samples {
 absl::Status MeasureRound(Rigs& rigs, int steps, Samples& samples) {
   const auto decode = [&](OverlapRig& rig, int batch, int context,
                           std::map<int, std::vector<MeasuredStep>>& into) -> absl::Status {
-    ASSIGN_OR_RETURN(const MeasuredStep step,
-                     MeasureLayout(rig.engine(), {.batch = batch, .context = context, .steps = steps}));
+    const LayoutRun run = {.batch = batch, .context = context, .steps = StepsFor(batch, steps)};
+    ASSIGN_OR_RETURN(const MeasuredStep step, MeasureLayout(rig.engine(), run));
     into[batch].push_back(step);
     return absl::OkStatus();
   };
@@ -88,7 +89,7 @@ absl::Status MeasureRound(Rigs& rigs, int steps, Samples& samples) {
     ASSIGN_OR_RETURN(const MeasuredStep step, MeasurePrefill(rigs.one->engine(), tokens));
     samples.prompts[tokens].push_back(step);
   }
-  ASSIGN_OR_RETURN(const MeasuredStep reference, MeasureLayout(rigs.one->engine(), ReferenceLayout(steps)));
+  ASSIGN_OR_RETURN(const MeasuredStep reference, MeasureLayout(rigs.one->engine(), ReferenceLayout(4 * steps)));
   samples.reference.push_back(reference);
   return absl::OkStatus();
 }
@@ -120,20 +121,16 @@ class Fit {
     FitPositions();
     parts_.router = Decoding([&](int batch, const MeasuredStep& step) { return RouterLayer(batch, step); });
     parts_.shared = Decoding([&](int, const MeasuredStep& step) { return step.shared / moe_layers_; });
-    parts_.experts = Decoding([&](int, const MeasuredStep& step) { return step.expert / moe_layers_; });
     parts_.head = Decoding([](int, const MeasuredStep& step) { return step.head; });
     parts_.step = Decoding([](int, const MeasuredStep& step) { return step.rest; });
-    parts_.hand_off = Decoding([&](int, const MeasuredStep& step) { return Away(step) - step.expert / moe_layers_; });
-    parts_.inline_experts = Decoding([&](int batch, const MeasuredStep& step) {
-      return (inside_.at(batch).router - step.router) / moe_layers_;
-    });
+    FitExperts();
+    FitNetwork();
     parts_.router_frame = Decoding([&](int batch, const MeasuredStep& step) {
       return (many_.at(batch).router - step.router) / layers_ / (kManyWorkers - 1);
     });
     parts_.worker_frame = Decoding([&](int batch, const MeasuredStep& step) {
       return (Away(many_.at(batch)) - Away(step)) / (kManyWorkers - 1);
     });
-    parts_.network_hand_off = Decoding([&](int batch, const MeasuredStep& step) { return NetworkHandOff(batch, step); });
     AddPrompts();
     return parts_;
   }
@@ -146,12 +143,27 @@ class Fit {
     return step.router / layers_ - batch * step.positions * parts_.decode_position;
   }
 
-  // What a dispatch takes beyond experts and latency when threads sleep meanwhile, and what sleeping costs the router's
-  // halves: caches and clocks are cold afterwards.
-  double NetworkHandOff(int batch, const MeasuredStep& step) const {
-    const MeasuredStep& far = network_.at(batch);
-    const double slower = far.step - step.step - 2 * kNetworkLatency * moe_layers_;
-    return Away(step) - step.expert / moe_layers_ + slower / moe_layers_;
+  // Experts inside the router never sleep: what a worker takes longer is waking up, apart from handing over, which is
+  // measured on steps so short that nobody sleeps.
+  void FitExperts() {
+    parts_.inline_experts = Decoding([&](int batch, const MeasuredStep& step) {
+      return (inside_.at(batch).router - step.router) / moe_layers_;
+    });
+    parts_.experts = parts_.inline_experts;
+    const double awake = std::max(Away(one_.at(1)) - one_.at(1).expert / moe_layers_, 0.0);
+    parts_.hand_off = Curve::Constant(awake);
+    parts_.wake_up =
+        Decoding([&](int batch, const MeasuredStep& step) { return Away(step) - parts_.experts.At(batch) - awake; });
+  }
+
+  void FitNetwork() {
+    parts_.network_router =
+        Decoding([&](int batch, const MeasuredStep&) { return RouterLayer(batch, network_.at(batch)); });
+    parts_.network_experts =
+        Decoding([&](int batch, const MeasuredStep&) { return network_.at(batch).expert / moe_layers_; });
+    parts_.network_hand_off = Decoding([&](int batch, const MeasuredStep&) {
+      return Away(network_.at(batch)) - network_.at(batch).expert / moe_layers_ - 2 * kNetworkLatency;
+    });
   }
 
   void FitPositions() {
@@ -177,17 +189,23 @@ class Fit {
     const auto per_layer = [&](int tokens) { return prompts_.at(tokens).router / layers_; };
     const double square = per_layer(512) - 2 * per_layer(256) + parts_.router.At(1);
     parts_.prompt_position = std::max(square / (512.0 * 513 / 2 - 2 * (256.0 * 257 / 2)), 0.0);
-    Points router = parts_.router.points();
-    Points experts = parts_.experts.points();
-    Points shared = parts_.shared.points();
+    Points router, experts, shared;
     for (const auto& [tokens, step] : prompts_) {
       router.emplace_back(tokens, std::max(per_layer(tokens) - tokens * step.positions * parts_.prompt_position, 0.0));
       experts.emplace_back(tokens, step.expert / moe_layers_);
       shared.emplace_back(tokens, step.shared / moe_layers_);
     }
-    parts_.router = Curve(std::move(router));
-    parts_.experts = Curve(std::move(experts));
-    parts_.shared = Curve(std::move(shared));
+    Extend(router, {&parts_.router, &parts_.network_router});
+    Extend(experts, {&parts_.experts, &parts_.inline_experts, &parts_.network_experts});
+    Extend(shared, {&parts_.shared});
+  }
+
+  static void Extend(const Points& more, std::initializer_list<Curve*> curves) {
+    for (Curve* curve : curves) {
+      Points points = curve->points();
+      points.insert(points.end(), more.begin(), more.end());
+      *curve = Curve(std::move(points));
+    }
   }
 
   const ByBatch one_, inside_, many_, network_, long_context_, prompts_;

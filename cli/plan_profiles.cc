@@ -149,6 +149,9 @@ constexpr CurveField kCurves[] = {
     {"experts", &MeasuredParts::experts},
     {"inline_experts", &MeasuredParts::inline_experts},
     {"hand_off", &MeasuredParts::hand_off},
+    {"wake_up", &MeasuredParts::wake_up},
+    {"network_router", &MeasuredParts::network_router},
+    {"network_experts", &MeasuredParts::network_experts},
     {"network_hand_off", &MeasuredParts::network_hand_off},
     {"router_frame", &MeasuredParts::router_frame},
     {"worker_frame", &MeasuredParts::worker_frame},
@@ -162,7 +165,6 @@ struct NumberField {
 constexpr NumberField kNumbers[] = {
     {"decode_position", &MeasuredParts::decode_position},
     {"prompt_position", &MeasuredParts::prompt_position},
-    {"overlap_slowdown", &MeasuredParts::overlap_slowdown},
     {"reference_step", &MeasuredParts::reference_step},
 };
 

@@ -47,7 +47,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const PlanInput& input) {
                       memory.router_weights + static_cast<double>(blocks_each) * block_bytes, router_memory,
                       layout.workers == 0 ? "give the experts to workers" : "use a smaller KV cache dtype or shorter requests");
   }
-  memory.kv_blocks = std::min(memory.kv_blocks, blocks_each * layout.max_sequences);
+  // Admission keeps a block free for each running sequence.
+  memory.kv_blocks = std::min(memory.kv_blocks, (blocks_each + 1) * layout.max_sequences);
   memory.kv_tokens = memory.kv_blocks * block;
   return memory;
 }

@@ -104,9 +104,10 @@ void UseRoofline(const Roofline& roofline, const ModelProfile& model, const Devi
   costs.prompt_position = roofline.PromptPosition();
 }
 
-void UseMeasuredRouter(const MeasuredParts& parts, const ClusterLayout& layout, PartCosts& costs) {
+void UseMeasuredRouter(const MeasuredParts& parts, const ClusterLayout& layout, bool network, PartCosts& costs) {
   const double more_frames = std::max(layout.workers - 1, 0);
-  costs.router = Sample([&](double n) { return parts.router.At(n) + more_frames * parts.router_frame.At(n); });
+  const Curve& router = network ? parts.network_router : parts.router;
+  costs.router = Sample([&](double n) { return router.At(n) + more_frames * parts.router_frame.At(n); });
   costs.dense = {};
   costs.shared = parts.shared;
   costs.head = parts.head;
@@ -116,10 +117,11 @@ void UseMeasuredRouter(const MeasuredParts& parts, const ClusterLayout& layout, 
 }
 
 // Measured on one worker that holds all experts: several devices divide everything but a call's fixed part.
-Curve MeasuredExperts(const MeasuredParts& parts, const ClusterLayout& layout) {
+Curve MeasuredExperts(const MeasuredParts& parts, const ClusterLayout& layout, bool network) {
+  const Curve& experts = network ? parts.network_experts : parts.experts;
   const double devices = layout.devices_of_workers();
   const double more_turns = static_cast<double>(layout.workers) / devices - 1;
-  return Sample([&](double n) { return parts.experts.At(n) / devices + more_turns * parts.worker_frame.At(n); });
+  return Sample([&](double n) { return experts.At(n) / devices + more_turns * parts.worker_frame.At(n); });
 }
 
 void AddWire(const ModelProfile& model, const LinkProfile& link, const ClusterLayout& layout,
@@ -145,7 +147,7 @@ void AddWire(const ModelProfile& model, const LinkProfile& link, const ClusterLa
 }
 
 void SlowDown(double factor, PartCosts& costs) {
-  for (Curve* curve : {&costs.router, &costs.dense, &costs.shared, &costs.experts, &costs.hand_off, &costs.head, &costs.step}) {
+  for (Curve* curve : {&costs.router, &costs.dense, &costs.shared, &costs.experts, &costs.hand_off, &costs.wake_up, &costs.head, &costs.step}) {
     *curve = Scaled(*curve, factor);
   }
   costs.decode_position *= factor;
@@ -179,23 +181,26 @@ PartCosts MakePartCosts(const ModelProfile& model, const DeviceProfile& router, 
   const Roofline roofline(model, router, worker, layout, routing);
   const MeasuredParts* const on_router = FindMeasured(router, model.Shape());
   const MeasuredParts* const on_worker = layout.workers > 0 ? FindMeasured(worker, model.Shape()) : on_router;
+  const bool network = layout.workers > 0 && link.latency > 0;
   UseRoofline(roofline, model, router, costs);
   if (on_router != nullptr) {
-    UseMeasuredRouter(*on_router, layout, costs);
+    UseMeasuredRouter(*on_router, layout, network, costs);
   }
   costs.experts_inside = layout.workers == 0;
   if (costs.experts_inside) {
     costs.experts = on_router != nullptr ? on_router->inline_experts
                                          : Sample([&](double n) { return roofline.Experts(n); });
   } else {
-    costs.experts = on_worker != nullptr ? MeasuredExperts(*on_worker, layout)
+    costs.experts = on_worker != nullptr ? MeasuredExperts(*on_worker, layout, network)
                                          : Sample([&](double n) { return roofline.Experts(n); });
     const double frames = on_router == nullptr ? link.frame_overhead : 0;
     const Curve hand_off = on_router == nullptr ? Curve()
-                           : link.latency > 0   ? on_router->network_hand_off
+                           : network              ? on_router->network_hand_off
                                                 : on_router->hand_off;
     costs.hand_off = Sample([&](double n) { return hand_off.At(n) / 2 + frames; });
-    costs.overlap_slowdown = on_router != nullptr ? on_router->overlap_slowdown : 1;
+    if (on_worker != nullptr && !network) {
+      costs.wake_up = on_worker->wake_up;
+    }
     AddWire(model, link, layout, routing, costs);
   }
   SlowDown(slowdown, costs);

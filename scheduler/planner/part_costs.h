@@ -45,6 +45,8 @@ struct PartCosts {
   Curve experts;               // one layer's routed ones on the busiest device, by the tokens of all frames
   bool experts_inside = false;  // the router itself computes them, between the halves of a layer
   Curve hand_off;              // one way of a dispatch apart from latency and bytes
+  Curve wake_up;               // added to experts that were idle for longer than `worker_spin`
+  double worker_spin = 20e-6;
   double latency = 0;          // one way
   Curve router_dispatch_wire;  // occupancy of the router's link, by tokens
   Curve router_combine_wire;
@@ -54,7 +56,6 @@ struct PartCosts {
   Curve step;                  // by sequences
   double decode_position = 0;  // per layer
   double prompt_position = 0;
-  double overlap_slowdown = 1;
 
   double RouterLayer(const MicroBatchWork& work, bool has_experts) const;
 };

@@ -47,17 +47,20 @@ struct ModelProfile {
 struct MeasuredParts {
   Curve router;        // router half of a layer: norms, projections, gate, dispatch to one worker, combine; no cached positions
   Curve shared;        // shared experts of a layer
-  Curve experts;       // a layer's routed experts, all of them on one worker
+  Curve experts;       // a layer's routed experts, all of them on one worker that has not slept
   Curve inline_experts;  // a layer's routed experts inside the router, with what handing over costs there
-  Curve hand_off;      // both ways of a dispatch that no network delays
-  Curve network_hand_off;  // the same where threads sleep meanwhile, without the network's latency
+  Curve hand_off;      // both ways of a dispatch that no network delays, between threads that are awake
+  Curve wake_up;       // longer, where the worker slept before
+  // Where threads sleep for milliseconds between frames, as they do behind a slow network: waking up, cold caches.
+  Curve network_router;
+  Curve network_experts;
+  Curve network_hand_off;  // without the network's latency
   Curve router_frame;  // on the router for each worker beyond the first
   Curve worker_frame;  // on the workers' device for each worker beyond the first that takes turns on it
   double decode_position = 0;  // one row against one cached position of a layer, decoding
   double prompt_position = 0;  // the same in a prompt chunk
   Curve head;          // last norm, lm_head and sampling, by rows
   Curve step;          // planning, handing tokens over, by sequences
-  double overlap_slowdown = 1;  // of either side while both compute: they share memory and caches
   double reference_step = 0;    // of the reference layout of `tandem bench layouts` at that time
 };
 

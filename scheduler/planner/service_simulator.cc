@@ -193,7 +193,7 @@ class Service {
     if (task.kind == PipelineTask::Kind::kDone) {
       return StartHead(r);
     }
-    const double seconds = Slowed(TaskSeconds(router, task), workers_busy_until_);
+    const double seconds = TaskSeconds(router, task);
     router.task = task;
     Occupy(router, seconds);
     Trace(r, Track::kRouter, task.kind == PipelineTask::Kind::kSharedExpert ? "shared expert" : "attention", now_,
@@ -226,13 +226,6 @@ class Service {
       seconds += half;
     }
     return seconds;
-  }
-
-  // `seconds` of work from now on while the other side computes until `other_until`.
-  double Slowed(double seconds, double other_until) const {
-    const double both = std::max(other_until - now_, 0.0);
-    const double slow = costs_.overlap_slowdown;
-    return seconds * slow <= both ? seconds * slow : seconds + both * (1 - 1 / slow);
   }
 
   void OnTaskDone(int r) {
@@ -335,11 +328,8 @@ class Service {
         ++frame;
       }
     }
-    double routers_until = 0;
-    for (const RouterState& router : routers_) {
-      routers_until = std::max(routers_until, router.busy_until);
-    }
-    const double seconds = Slowed(costs_.experts.At(tokens), routers_until);
+    const bool asleep = now_ - workers_busy_until_ > costs_.worker_spin;
+    const double seconds = costs_.experts.At(tokens) + (asleep ? costs_.wake_up.At(tokens) : 0);
     worker_busy_ += seconds;
     workers_busy_until_ = now_ + seconds;
     for (const Frame& frame : computing_) {

@@ -81,7 +81,10 @@ bool SimulatedRouter::TryAdmit() {
   const int64_t reused = std::min(next->request.cached_prompt_tokens, next->request.prompt_tokens - 1);
   candidate.cached_tokens = reused;
   candidate.pending_tokens = next->tokens() - reused;
-  if (!HasRoom(candidate, Views(), Limits()) || BlocksFor(reused, layout_.kv_block_size) > free_blocks_) {
+  candidate.held_blocks = BlocksFor(reused, layout_.kv_block_size);
+  BatchLimits limits = Limits();
+  limits.available_blocks -= candidate.held_blocks;
+  if (limits.available_blocks < 0 || !HasRoom(candidate, Views(), limits)) {
     return false;
   }
   SequencePtr admitted = std::move(next);
@@ -92,7 +95,7 @@ bool SimulatedRouter::TryAdmit() {
     preempted_.pop_front();
   }
   admitted->cached = reused;
-  admitted->blocks = BlocksFor(reused, layout_.kv_block_size);
+  admitted->blocks = candidate.held_blocks;
   free_blocks_ -= admitted->blocks;
   const auto place = std::upper_bound(running_.begin(), running_.end(), admitted, [](const auto& a, const auto& b) {
     return a->request.id < b->request.id;
