@@ -45,7 +45,8 @@ absl::StatusOr<Json> DescribeMachine(const HardwareFlags& flags) {
   constexpr absl::string_view kMeasured = "measured by tandem bench hardware";
   Json json = {{"kind", "device"}, {"name", flags.name}};
   json["memory_bytes"] = Figure(MemoryBytes() / cores, "the machine's memory divided among its cores");
-  json["memory_bandwidth"] = Figure(one.memory_bandwidth, absl::StrCat(kMeasured, ": matrix times one row, one thread"));
+  json["memory_bandwidth"] =
+      Figure(one.memory_bandwidth, absl::StrCat(kMeasured, ": matrix times one row, one thread"));
   json["operations"] = {{"bfloat16", Figure(one.operations_bf16, absl::StrCat(kMeasured, ": 512 rows, one thread"))},
                         {"float32", Figure(one.operations_f32, absl::StrCat(kMeasured, ": 512 rows, one thread"))}};
   json["router_overhead"] = Figure(12 * one.call, absl::StrCat(kMeasured, ": twelve empty calls"));
@@ -92,7 +93,9 @@ void AddBenchHardware(CLI::App& bench, CommandResult& result) {
       ->capture_default_str();
   command->add_option("--out", flags->out, "File to write; absent: standard output");
   command->add_option("--name", flags->name, "What the profile is called")->capture_default_str();
-  command->add_option("--rounds", flags->rounds, "Of every measurement")->check(CLI::Range(1, 1000))->capture_default_str();
+  command->add_option("--rounds", flags->rounds, "Of every measurement")
+      ->check(CLI::Range(1, 1000))
+      ->capture_default_str();
   AddLogFlags(*command, flags->log);
   FinishFlags(*command);
   command->callback([flags, &result] { result.status = Run(*flags); });

@@ -69,7 +69,8 @@ absl::StatusOr<std::vector<Cell>> ReadGrid(const LayoutsFlags& flags) {
 // One rig for each number of workers and latency, made when it is first needed.
 class Rigs {
  public:
-  Rigs(std::shared_ptr<const OpenedModel> opened, const std::vector<Cell>& cells, int steps) : opened_(std::move(opened)) {
+  Rigs(std::shared_ptr<const OpenedModel> opened, const std::vector<Cell>& cells, int steps)
+      : opened_(std::move(opened)) {
     const std::vector<int> cpus = AvailableCpus();
     const auto half = cpus.begin() + static_cast<int64_t>(cpus.size() / 2);
     options_.router_cpus.assign(cpus.begin(), half);
@@ -136,7 +137,8 @@ absl::Status Run(const LayoutsFlags& flags) {
     return absl::FailedPreconditionError("layouts need two CPUs, one for the router and one for the experts");
   }
   ASSIGN_OR_RETURN(const std::vector<Cell> cells, ReadGrid(flags));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model.model_dir, flags.model.dtype));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
+                   OpenModel(flags.model.model_dir, flags.model.dtype));
   Rigs rigs(opened, cells, flags.steps);
   Json json = {{"model", opened->name}, {"steps", flags.steps}, {"rounds", flags.rounds}, {"layouts", Json::array()}};
   for (size_t i = 0; i < cells.size(); ++i) {
@@ -164,8 +166,10 @@ void AddBenchLayouts(CLI::App& bench, CommandResult& result) {
   CLI::App* command = bench.add_subcommand(
       "layouts", "Decoding steps of many layouts on separate CPUs, each next to a reference layout, as JSON");
   AddModelFlags(*command, flags->model);
-  command->add_option("--grid", flags->grid,
-                      "JSON array of {workers, batch, context, latency_ms, micro_batches}; micro_batches 0: chosen by cost")
+  command
+      ->add_option(
+          "--grid", flags->grid,
+          "JSON array of {workers, batch, context, latency_ms, micro_batches}; micro_batches 0: chosen by cost")
       ->required();
   command->add_option("--rounds", flags->rounds, "Measurements of each layout; the median counts")
       ->check(CLI::Range(1, 1000))

@@ -14,9 +14,9 @@
 namespace tandem::cli {
 namespace {
 
-constexpr auto kParts = {&MeasuredStep::step,   &MeasuredStep::router, &MeasuredStep::shared,
-                         &MeasuredStep::wait,   &MeasuredStep::expert, &MeasuredStep::head,
-                         &MeasuredStep::rest,   &MeasuredStep::micro_batches, &MeasuredStep::positions};
+constexpr auto kParts = {&MeasuredStep::step, &MeasuredStep::router,        &MeasuredStep::shared,
+                         &MeasuredStep::wait, &MeasuredStep::expert,        &MeasuredStep::head,
+                         &MeasuredStep::rest, &MeasuredStep::micro_batches, &MeasuredStep::positions};
 
 double Median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
@@ -30,7 +30,8 @@ MeasuredStep PartsBetween(const router::EngineStats& begin, const router::Engine
   MeasuredStep step;
   step.router = (end.router_seconds - begin.router_seconds) / n;
   step.shared = (end.shared_seconds - begin.shared_seconds) / n;
-  step.wait = (end.expert_wait_seconds + end.wire_wait_seconds - begin.expert_wait_seconds - begin.wire_wait_seconds) / n;
+  step.wait =
+      (end.expert_wait_seconds + end.wire_wait_seconds - begin.expert_wait_seconds - begin.wire_wait_seconds) / n;
   step.expert = (end.expert_seconds - begin.expert_seconds) / n;
   step.head = (end.logits_seconds + end.sample_seconds - begin.logits_seconds - begin.sample_seconds) / n;
   step.micro_batches = static_cast<double>(end.micro_batches - begin.micro_batches) / n;
@@ -71,7 +72,8 @@ class TokenTimes {
 
   absl::Status WaitForEnd() {
     absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(+[](int* unfinished) { return *unfinished == 0; }, &unfinished_));
+    mutex_.Await(absl::Condition(
+        +[](int* unfinished) { return *unfinished == 0; }, &unfinished_));
     if (error_.ok() && !Complete()) {
       return absl::InternalError(absl::StrCat("sequences ended after ", times_.size(), " of ", steps_, " steps"));
     }

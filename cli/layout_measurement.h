@@ -1,5 +1,5 @@
-// Decoding steps of an engine, measured whole and in parts: what `tandem bench layouts` and `tandem bench hardware` report
-// and `tandem plan` is held against.
+// Decoding steps of an engine, measured whole and in parts: what `tandem bench layouts` and `tandem bench hardware`
+// report and `tandem plan` is held against.
 #pragma once
 
 #include <cstdint>
@@ -30,13 +30,14 @@ struct MeasuredStep {
   double positions = 0;  // cached positions of a sequence, mean over the steps
 };
 
-// All sequences are prefilled first; then come the steps, in which all of them decode; then they are cancelled. Sampling
-// draws with fixed seeds, so the same run makes the same tokens. The engine's context must hold `context`, `steps`, and
-// the tokens that early sequences make while later ones are prefilled. Errors: those of Submit; INTERNAL when it does not.
+// All sequences are prefilled first; then come the steps, in which all of them decode; then they are cancelled.
+// Sampling draws with fixed seeds, so the same run makes the same tokens. The engine's context must hold `context`,
+// `steps`, and the tokens that early sequences make while later ones are prefilled. Errors: those of Submit; INTERNAL
+// when it does not.
 absl::StatusOr<MeasuredStep> MeasureLayout(router::Engine& engine, const LayoutRun& run);
 
-// The parts of a step that computes one prompt of so many tokens. The engine must take them in one step. `step` and `rest`
-// are not measured.
+// The parts of a step that computes one prompt of so many tokens. The engine must take them in one step. `step` and
+// `rest` are not measured.
 absl::StatusOr<MeasuredStep> MeasurePrefill(router::Engine& engine, int tokens);
 
 // What other layouts are measured next to: the machine's speed of the moment. One worker, no network, not cut.

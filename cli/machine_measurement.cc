@@ -30,7 +30,8 @@ class LinearRun {
     ASSIGN_OR_RETURN(run.x_, backend.Allocate(DType::kF32, {inputs, cols}));
     ASSIGN_OR_RETURN(run.out_, backend.Allocate(DType::kF32, {inputs, rows}));
     const std::vector<float> ones(static_cast<size_t>(inputs * cols), 1.0f);
-    backend.Upload(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(ones.data()), ones.size() * sizeof(float)), run.x_);
+    backend.Upload(absl::MakeConstSpan(reinterpret_cast<const std::byte*>(ones.data()), ones.size() * sizeof(float)),
+                   run.x_);
     RETURN_IF_ERROR(backend.Record()->Wait());
     return run;
   }
@@ -62,7 +63,8 @@ class LinearRun {
 
 absl::StatusOr<MachineSpeed> MeasureMachine(int threads, int rounds) {
   const std::unique_ptr<compute::Backend> backend = compute::cpu::CreateCpuBackend({.num_threads = threads});
-  const auto seconds = [&](DType dtype, int64_t rows, int64_t cols, int64_t inputs, int repeats) -> absl::StatusOr<double> {
+  const auto seconds = [&](DType dtype, int64_t rows, int64_t cols, int64_t inputs,
+                           int repeats) -> absl::StatusOr<double> {
     ASSIGN_OR_RETURN(const LinearRun run, LinearRun::Make(*backend, dtype, rows, cols, inputs));
     return run.Seconds(rounds, repeats);
   };

@@ -12,7 +12,7 @@ struct MachineSpeed {
   double memory_bandwidth = 0;  // bytes/s of a bf16 matrix, larger than caches, applied to one row
   double operations_bf16 = 0;   // per second: bf16 weights, 512 rows
   double operations_f32 = 0;
-  double call = 0;              // seconds of a call with next to nothing to do
+  double call = 0;  // seconds of a call with next to nothing to do
 };
 
 // The best of `rounds`. Errors: RESOURCE_EXHAUSTED.

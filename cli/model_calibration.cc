@@ -47,8 +47,8 @@ absl::StatusOr<Rigs> StartRigs(const std::shared_ptr<const OpenedModel>& opened,
   rig.router_cpus.assign(cpus.begin(), half);
   rig.worker_cpus.assign(half, cpus.end());
   rig.max_sequences = kLargestBatch;
-  rig.max_model_len =
-      ContextFor({.batch = kLargestBatch, .context = kLongContext, .steps = StepsFor(1, options.steps)}, kOverlapRigStepTokens);
+  rig.max_model_len = ContextFor({.batch = kLargestBatch, .context = kLongContext, .steps = StepsFor(1, options.steps)},
+                                 kOverlapRigStepTokens);
   rig.max_model_len = std::max<int64_t>(rig.max_model_len, kOverlapRigStepTokens + 2);
   Rigs rigs;
   ASSIGN_OR_RETURN(rigs.one, OverlapRig::Start(opened, rig));
@@ -62,7 +62,8 @@ absl::StatusOr<Rigs> StartRigs(const std::shared_ptr<const OpenedModel>& opened,
   return rigs;
 }
 
-// Everything that is measured, in one row: rounds go through all of it, so that a slow minute of the machine touches all.
+// Everything that is measured, in one row: rounds go through all of it, so that a slow minute of the machine touches
+// all.
 struct Samples {
   std::map<int, std::vector<MeasuredStep>> one, inside, many, network, long_context, prompts;
   std::vector<MeasuredStep> reference;
@@ -128,9 +129,8 @@ class Fit {
     parts_.router_frame = Decoding([&](int batch, const MeasuredStep& step) {
       return (many_.at(batch).router - step.router) / layers_ / (kManyWorkers - 1);
     });
-    parts_.worker_frame = Decoding([&](int batch, const MeasuredStep& step) {
-      return (Away(many_.at(batch)) - Away(step)) / (kManyWorkers - 1);
-    });
+    parts_.worker_frame = Decoding(
+        [&](int batch, const MeasuredStep& step) { return (Away(many_.at(batch)) - Away(step)) / (kManyWorkers - 1); });
     AddPrompts();
     return parts_;
   }
@@ -146,9 +146,8 @@ class Fit {
   // Experts inside the router never sleep: what a worker takes longer is waking up, apart from handing over, which is
   // measured on steps so short that nobody sleeps.
   void FitExperts() {
-    parts_.inline_experts = Decoding([&](int batch, const MeasuredStep& step) {
-      return (inside_.at(batch).router - step.router) / moe_layers_;
-    });
+    parts_.inline_experts = Decoding(
+        [&](int batch, const MeasuredStep& step) { return (inside_.at(batch).router - step.router) / moe_layers_; });
     parts_.experts = parts_.inline_experts;
     const double awake = std::max(Away(one_.at(1)) - one_.at(1).expert / moe_layers_, 0.0);
     parts_.hand_off = Curve::Constant(awake);
@@ -184,7 +183,8 @@ class Fit {
     return Curve(std::move(points));
   }
 
-  // Prompts of n rows attend to n (n + 1) / 2 positions: what grows with the square is theirs, the rest is the router's.
+  // Prompts of n rows attend to n (n + 1) / 2 positions: what grows with the square is theirs, the rest is the
+  // router's.
   void AddPrompts() {
     const auto per_layer = [&](int tokens) { return prompts_.at(tokens).router / layers_; };
     const double square = per_layer(512) - 2 * per_layer(256) + parts_.router.At(1);

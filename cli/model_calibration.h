@@ -1,5 +1,5 @@
-// What the parts of a model's step take on this machine, as the planner wants to know it. Measured on a router and workers
-// on separate CPUs, from a few layouts: these are the calibration points of docs/planning.md.
+// What the parts of a model's step take on this machine, as the planner wants to know it. Measured on a router and
+// workers on separate CPUs, from a few layouts: these are the calibration points of docs/planning.md.
 #pragma once
 
 #include <memory>

@@ -1,4 +1,6 @@
 // tandem plan: what a service would do before it is built, by simulating it with the code that would run it.
+#include "scheduler/planner/plan.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -12,7 +14,6 @@
 #include "cli/flags.h"
 #include "cli/plan_profiles.h"
 #include "cli/plan_report.h"
-#include "scheduler/planner/plan.h"
 #include "scheduler/planner/search.h"
 
 namespace tandem::cli {
@@ -125,7 +126,8 @@ absl::Status Compare(const PlanFlags& flags, scheduler::PlanInput input) {
 
 absl::Status Search(const PlanFlags& flags, const scheduler::PlanInput& input) {
   if (flags.ttft_p99_ms <= 0 && flags.itl_p99_ms <= 0) {
-    return absl::InvalidArgumentError("--search looks for the cheapest layout within --ttft-p99 or --itl-p99: give one");
+    return absl::InvalidArgumentError(
+        "--search looks for the cheapest layout within --ttft-p99 or --itl-p99: give one");
   }
   scheduler::SearchSpace space;
   space.routers = space.workers = scheduler::DeviceCounts(flags.most_devices);
@@ -143,8 +145,8 @@ absl::Status Search(const PlanFlags& flags, const scheduler::PlanInput& input) {
   }
   PrintPlanHeader(found.input);
   PrintPlanDetails(found.input, found.plan);
-  absl::PrintF("%-14s the cheapest of the layouts up to %d routers and workers: %d simulated, %d do not fit\n", "search",
-               flags.most_devices, found.tried, found.skipped);
+  absl::PrintF("%-14s the cheapest of the layouts up to %d routers and workers: %d simulated, %d do not fit\n",
+               "search", flags.most_devices, found.tried, found.skipped);
   return absl::OkStatus();
 }
 
@@ -181,7 +183,8 @@ void AddLoadFlags(CLI::App& command, PlanFlags& flags) {
 }
 
 void AddClusterFlags(CLI::App& command, PlanFlags& flags) {
-  command.add_option("--hardware", flags.hardware, "Profile of devices: a file or a name in profiles/hardware")->required();
+  command.add_option("--hardware", flags.hardware, "Profile of devices: a file or a name in profiles/hardware")
+      ->required();
   command.add_option("--worker-hardware", flags.worker_hardware, "Of expert workers, where it differs");
   command.add_option("--network", flags.network, "Profile of links")->capture_default_str();
   command.add_option("--latency", flags.latency_us, "One-way latency in microseconds instead of the network's")
@@ -217,21 +220,23 @@ void AddClusterFlags(CLI::App& command, PlanFlags& flags) {
 
 void AddPlan(CLI::App& app, CommandResult& result) {
   auto flags = std::make_shared<PlanFlags>();
-  CLI::App* command =
-      app.add_subcommand("plan", "Predict throughput, latency, bottleneck and price of a service that does not exist yet");
+  CLI::App* command = app.add_subcommand(
+      "plan", "Predict throughput, latency, bottleneck and price of a service that does not exist yet");
   command->add_option("model", flags->model, "Directory with a config.json, or a name in profiles/models")->required();
   const CLI::IsMember dtypes({"auto", "float32", "bfloat16", "fp8"});
   command->add_option("--dtype", flags->dtypes.weights, "Of weights; auto: as Tandem would serve it")
       ->check(dtypes)
       ->capture_default_str();
-  command->add_option("--wire-dtype", flags->dtypes.wire, "Of rows sent to experts; their outputs are bfloat16 with fp8")
+  command
+      ->add_option("--wire-dtype", flags->dtypes.wire, "Of rows sent to experts; their outputs are bfloat16 with fp8")
       ->check(dtypes)
       ->capture_default_str();
   AddKvCacheDTypeFlag(*command, flags->dtypes.kv_cache);
   AddClusterFlags(*command, *flags);
   AddLoadFlags(*command, *flags);
-  command->add_option("--imbalance", flags->imbalance,
-                      "Load of the busiest worker over the mean; 0: what random routing gives")
+  command
+      ->add_option("--imbalance", flags->imbalance,
+                   "Load of the busiest worker over the mean; 0: what random routing gives")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   command->add_option("--slowdown", flags->slowdown, "Factor on all computing, for a machine slower than its profile")

@@ -103,10 +103,14 @@ class ProfileReader {
     return ProfileReader(path, std::move(json));
   }
 
-  std::string Name() const { return json_.contains("name") && json_["name"].is_string() ? json_["name"].get<std::string>() : path_; }
+  std::string Name() const {
+    return json_.contains("name") && json_["name"].is_string() ? json_["name"].get<std::string>() : path_;
+  }
 
   double Figure(const char* field) { return json_.contains(field) ? Value(json_[field], field) : Missing(field); }
-  double FigureOr(const char* field, double fallback) { return json_.contains(field) ? Value(json_[field], field) : fallback; }
+  double FigureOr(const char* field, double fallback) {
+    return json_.contains(field) ? Value(json_[field], field) : fallback;
+  }
   // One of several, by dtype.
   double FigureOf(const char* field, const std::string& key) {
     const bool there = json_.contains(field) && json_[field].is_object() && json_[field].contains(key);
@@ -141,7 +145,7 @@ class ProfileReader {
 // Every part with its name in the file.
 struct CurveField {
   const char* name;
-  Curve MeasuredParts::* curve;
+  Curve MeasuredParts::*curve;
 };
 constexpr CurveField kCurves[] = {
     {"router", &MeasuredParts::router},
@@ -160,7 +164,7 @@ constexpr CurveField kCurves[] = {
 };
 struct NumberField {
   const char* name;
-  double MeasuredParts::* number;
+  double MeasuredParts::*number;
 };
 constexpr NumberField kNumbers[] = {
     {"decode_position", &MeasuredParts::decode_position},
@@ -219,7 +223,8 @@ absl::StatusOr<ModelProfile> ReadModelProfile(const std::string& name, const Pla
   profile.gate_parameters = hidden * spec.gate.num_experts;
   profile.embedding_parameters = hidden * static_cast<double>(spec.vocab_size) * (spec.tie_word_embeddings ? 1 : 2);
   const double wire = static_cast<double>(compute::DTypeBytes(served.wire));
-  ASSIGN_OR_RETURN(profile.weight_bytes, BytesOf(dtypes.weights, static_cast<double>(compute::DTypeBytes(served.weights))));
+  ASSIGN_OR_RETURN(profile.weight_bytes,
+                   BytesOf(dtypes.weights, static_cast<double>(compute::DTypeBytes(served.weights))));
   ASSIGN_OR_RETURN(profile.dispatch_bytes, BytesOf(dtypes.wire, wire));
   profile.combine_bytes = std::max(profile.dispatch_bytes, dtypes.wire == "fp8" ? 2.0 : profile.dispatch_bytes);
   return profile;

@@ -11,8 +11,8 @@
 namespace tandem::cli {
 
 struct PlanDTypes {
-  std::string weights = "auto";   // auto: as it would be served; float32, bfloat16, fp8
-  std::string wire = "auto";      // of dispatched rows; auto: as it would be served
+  std::string weights = "auto";  // auto: as it would be served; float32, bfloat16, fp8
+  std::string wire = "auto";     // of dispatched rows; auto: as it would be served
   std::string kv_cache = "auto";
 };
 
@@ -22,7 +22,8 @@ absl::StatusOr<scheduler::ModelProfile> ReadModelProfile(const std::string& name
 
 // `name` is a file, or that of one in profiles/hardware without ".json". Operations are those of the model's dtype.
 // Errors: NOT_FOUND naming the places that were tried; INVALID_ARGUMENT naming the field.
-absl::StatusOr<scheduler::DeviceProfile> ReadDeviceProfile(const std::string& name, const scheduler::ModelProfile& model);
+absl::StatusOr<scheduler::DeviceProfile> ReadDeviceProfile(const std::string& name,
+                                                           const scheduler::ModelProfile& model);
 absl::StatusOr<scheduler::LinkProfile> ReadLinkProfile(const std::string& name);
 
 // A curve as [[size, value], …], and what was measured of a model as an object.

@@ -34,8 +34,9 @@ std::string Milliseconds(const Percentiles& p) {
 
 // Seven characters at most.
 std::string Short(double value) {
-  return value >= 1e6 ? absl::StrFormat("%.2fM", value / 1e6) : value >= 1e4 ? absl::StrFormat("%.1fk", value / 1e3)
-                                                                             : absl::StrFormat("%.1f", value);
+  return value >= 1e6   ? absl::StrFormat("%.2fM", value / 1e6)
+         : value >= 1e4 ? absl::StrFormat("%.1fk", value / 1e3)
+                        : absl::StrFormat("%.1f", value);
 }
 
 void Line(absl::string_view label, const std::string& text) { absl::PrintF("%-14s %s\n", label, text); }
@@ -57,34 +58,35 @@ const char* TrackName(SimulatedSpan::Track track) {
 }  // namespace
 
 Json PlanToJson(const PlanInput& input, const PlanResult& plan) {
-  return {{"routers", input.layout.routers},
-          {"workers", input.layout.workers},
-          {"worker_devices", input.layout.devices_of_workers()},
-          {"max_sequences", input.layout.max_sequences},
-          {"max_batch_tokens", input.layout.max_batch_tokens},
-          {"micro_batches", input.layout.micro_batches},
-          {"output_tokens_per_second", plan.output_tokens_per_second},
-          {"input_tokens_per_second", plan.input_tokens_per_second},
-          {"requests_per_second", plan.requests_per_second},
-          {"ttft_ms", ToJson(plan.ttft)},
-          {"itl_ms", ToJson(plan.itl)},
-          {"step_ms", ToJson(plan.step)},
-          {"keeps_up", plan.keeps_up},
-          {"bottleneck", plan.bottleneck},
-          {"utilisation",
-           {{"routers", plan.router_utilisation}, {"workers", plan.worker_utilisation}, {"wire", plan.wire_utilisation}}},
-          {"sequences_per_router", plan.mean_sequences},
-          {"waiting_at_end", plan.mean_waiting},
-          {"micro_batches_mean", plan.mean_micro_batches},
-          {"preemptions", plan.preemptions},
-          {"steps", plan.steps},
-          {"memory",
-           {{"router_weights", plan.memory.router_weights},
-            {"worker_weights", plan.memory.worker_weights},
-            {"kv_cache_tokens", plan.memory.kv_tokens}}},
-          {"price_per_hour", plan.price_per_hour},
-          {"price_per_million_input_tokens", plan.price_per_million_input},
-          {"price_per_million_output_tokens", plan.price_per_million_output}};
+  return {
+      {"routers", input.layout.routers},
+      {"workers", input.layout.workers},
+      {"worker_devices", input.layout.devices_of_workers()},
+      {"max_sequences", input.layout.max_sequences},
+      {"max_batch_tokens", input.layout.max_batch_tokens},
+      {"micro_batches", input.layout.micro_batches},
+      {"output_tokens_per_second", plan.output_tokens_per_second},
+      {"input_tokens_per_second", plan.input_tokens_per_second},
+      {"requests_per_second", plan.requests_per_second},
+      {"ttft_ms", ToJson(plan.ttft)},
+      {"itl_ms", ToJson(plan.itl)},
+      {"step_ms", ToJson(plan.step)},
+      {"keeps_up", plan.keeps_up},
+      {"bottleneck", plan.bottleneck},
+      {"utilisation",
+       {{"routers", plan.router_utilisation}, {"workers", plan.worker_utilisation}, {"wire", plan.wire_utilisation}}},
+      {"sequences_per_router", plan.mean_sequences},
+      {"waiting_at_end", plan.mean_waiting},
+      {"micro_batches_mean", plan.mean_micro_batches},
+      {"preemptions", plan.preemptions},
+      {"steps", plan.steps},
+      {"memory",
+       {{"router_weights", plan.memory.router_weights},
+        {"worker_weights", plan.memory.worker_weights},
+        {"kv_cache_tokens", plan.memory.kv_tokens}}},
+      {"price_per_hour", plan.price_per_hour},
+      {"price_per_million_input_tokens", plan.price_per_million_input},
+      {"price_per_million_output_tokens", plan.price_per_million_output}};
 }
 
 void PrintPlanHeader(const PlanInput& input) {
@@ -96,11 +98,11 @@ void PrintPlanHeader(const PlanInput& input) {
     Line("workers on", input.worker.name);
     Line("network", absl::StrFormat("%s: %.1f us one way", input.link.name, input.link.latency * 1e6));
   }
-  const std::string arrivals = load.rate > 0 ? absl::StrFormat("%.4g requests/s", load.rate)
-                                             : absl::StrFormat("%d clients", load.concurrency);
-  Line("load", absl::StrFormat("%s of %d + %d tokens, %s of prompts cached", arrivals,
-                               static_cast<int>(load.prompt_tokens), static_cast<int>(load.output_tokens),
-                               Share(load.prefix_cache_share)));
+  const std::string arrivals =
+      load.rate > 0 ? absl::StrFormat("%.4g requests/s", load.rate) : absl::StrFormat("%d clients", load.concurrency);
+  Line("load",
+       absl::StrFormat("%s of %d + %d tokens, %s of prompts cached", arrivals, static_cast<int>(load.prompt_tokens),
+                       static_cast<int>(load.output_tokens), Share(load.prefix_cache_share)));
 }
 
 void PrintPlanColumns() {
@@ -122,14 +124,15 @@ void PrintPlanDetails(const PlanInput& input, const PlanResult& plan) {
   Line("layout", absl::StrFormat("%d routers, %d expert workers; %d sequences and %d tokens a step on each router",
                                  layout.routers, layout.workers, layout.max_sequences,
                                  static_cast<int>(layout.max_batch_tokens)));
-  Line("throughput", absl::StrFormat("%.1f output tokens/s, %.1f input tokens/s, %.2f requests/s",
-                                     plan.output_tokens_per_second, plan.input_tokens_per_second, plan.requests_per_second));
+  Line("throughput",
+       absl::StrFormat("%.1f output tokens/s, %.1f input tokens/s, %.2f requests/s", plan.output_tokens_per_second,
+                       plan.input_tokens_per_second, plan.requests_per_second));
   Line("TTFT", Milliseconds(plan.ttft));
   Line("ITL", Milliseconds(plan.itl));
   Line("step", Milliseconds(plan.step));
   Line("busy", absl::StrFormat("routers %s, expert workers %s, wire %s; %.2f micro-batches a step",
-                               Share(plan.router_utilisation), Share(plan.worker_utilisation), Share(plan.wire_utilisation),
-                               plan.mean_micro_batches));
+                               Share(plan.router_utilisation), Share(plan.worker_utilisation),
+                               Share(plan.wire_utilisation), plan.mean_micro_batches));
   Line("bottleneck", plan.bottleneck);
   Line("memory", absl::StrFormat("router %.1f GiB of weights, %d tokens of KV cache; worker device %.1f GiB",
                                  plan.memory.router_weights / kGiB, static_cast<int>(plan.memory.kv_tokens),
@@ -149,22 +152,26 @@ void PrintPlanDetails(const PlanInput& input, const PlanResult& plan) {
 
 absl::Status WritePlanTrace(const std::string& path, const PlanResult& plan) {
   Json events = Json::array();
-  for (const auto track : {SimulatedSpan::Track::kRouter, SimulatedSpan::Track::kDispatch, SimulatedSpan::Track::kWorkers,
-                           SimulatedSpan::Track::kCombine}) {
-    events.push_back({{"ph", "M"}, {"name", "thread_name"}, {"pid", 1}, {"tid", static_cast<int>(track)},
+  for (const auto track : {SimulatedSpan::Track::kRouter, SimulatedSpan::Track::kDispatch,
+                           SimulatedSpan::Track::kWorkers, SimulatedSpan::Track::kCombine}) {
+    events.push_back({{"ph", "M"},
+                      {"name", "thread_name"},
+                      {"pid", 1},
+                      {"tid", static_cast<int>(track)},
                       {"args", {{"name", TrackName(track)}}}});
   }
   for (const SimulatedSpan& span : plan.simulation.spans) {
     // Frames may share the wire, so each micro-batch has a line of its own there.
-    events.push_back({{"ph", "X"},
-                      {"name", span.micro_batch < 0 ? span.name
-                                                    : absl::StrCat(span.name, " ", span.micro_batch, ", layer ", span.layer)},
-                      {"cat", TrackName(span.track)},
-                      {"pid", 1},
-                      {"tid", static_cast<int>(span.track)},
-                      {"ts", span.begin * 1e6},
-                      {"dur", (span.end - span.begin) * 1e6},
-                      {"args", {{"micro_batch", span.micro_batch}, {"layer", span.layer}}}});
+    events.push_back(
+        {{"ph", "X"},
+         {"name",
+          span.micro_batch < 0 ? span.name : absl::StrCat(span.name, " ", span.micro_batch, ", layer ", span.layer)},
+         {"cat", TrackName(span.track)},
+         {"pid", 1},
+         {"tid", static_cast<int>(span.track)},
+         {"ts", span.begin * 1e6},
+         {"dur", (span.end - span.begin) * 1e6},
+         {"args", {{"micro_batch", span.micro_batch}, {"layer", span.layer}}}});
   }
   std::ofstream file(path);
   file << Json{{"traceEvents", std::move(events)}, {"displayTimeUnit", "ms"}}.dump() << '\n';

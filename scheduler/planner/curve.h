@@ -15,7 +15,8 @@ class Curve {
 
   static Curve Constant(double value) { return Curve({{1, value}}); }
 
-  // Before the first point: the first value. Beyond the last one: on along the last stretch. A single point is a constant.
+  // Before the first point: the first value. Beyond the last one: on along the last stretch. A single point is a
+  // constant.
   double At(double size) const;
 
   const std::vector<std::pair<double, double>>& points() const { return points_; }

@@ -21,8 +21,8 @@ struct LoadProfile {
   uint64_t seed = 1;
 };
 
-// Random numbers in [0, 1) by counter (SplitMix64, Steele et al., OOPSLA 2014): number `index` of stream `stream` of a seed
-// does not depend on how many were drawn before.
+// Random numbers in [0, 1) by counter (SplitMix64, Steele et al., OOPSLA 2014): number `index` of stream `stream` of a
+// seed does not depend on how many were drawn before.
 double CounterRandom(uint64_t seed, uint64_t stream, uint64_t index);
 
 struct RequestShape {

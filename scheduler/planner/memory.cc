@@ -10,8 +10,9 @@ namespace {
 constexpr double kGiB = 1024.0 * 1024 * 1024;
 
 absl::Status DoesNotFit(absl::string_view where, double needed, double available, absl::string_view help) {
-  return absl::ResourceExhaustedError(absl::StrFormat("%s needs %.1f GiB and has %.1f GiB: %.1f GiB too little; %s", where,
-                                                      needed / kGiB, available / kGiB, (needed - available) / kGiB, help));
+  return absl::ResourceExhaustedError(absl::StrFormat("%s needs %.1f GiB and has %.1f GiB: %.1f GiB too little; %s",
+                                                      where, needed / kGiB, available / kGiB,
+                                                      (needed - available) / kGiB, help));
 }
 
 int64_t LongestSequence(const LoadProfile& load) {
@@ -30,7 +31,8 @@ absl::StatusOr<MemoryPlan> PlanMemory(const PlanInput& input) {
   if (layout.workers > 0) {
     const double available = input.worker.memory_bytes * input.usable_memory;
     // The fullest device: whole experts.
-    const double experts = std::ceil(static_cast<double>(model.num_experts) * model.moe_layers() / layout.devices_of_workers());
+    const double experts =
+        std::ceil(static_cast<double>(model.num_experts) * model.moe_layers() / layout.devices_of_workers());
     memory.worker_weights = experts * model.expert_parameters * model.weight_bytes;
     if (memory.worker_weights > available) {
       return DoesNotFit("the experts of one worker device", memory.worker_weights, available, "use more workers");
@@ -43,9 +45,10 @@ absl::StatusOr<MemoryPlan> PlanMemory(const PlanInput& input) {
   memory.kv_cache = router_memory - memory.router_weights;
   memory.kv_blocks = static_cast<int64_t>(std::max(memory.kv_cache, 0.0) / block_bytes);
   if (memory.kv_blocks < blocks_each) {
-    return DoesNotFit("a router with one request's KV cache",
-                      memory.router_weights + static_cast<double>(blocks_each) * block_bytes, router_memory,
-                      layout.workers == 0 ? "give the experts to workers" : "use a smaller KV cache dtype or shorter requests");
+    return DoesNotFit(
+        "a router with one request's KV cache", memory.router_weights + static_cast<double>(blocks_each) * block_bytes,
+        router_memory,
+        layout.workers == 0 ? "give the experts to workers" : "use a smaller KV cache dtype or shorter requests");
   }
   // Admission keeps a block free for each running sequence.
   memory.kv_blocks = std::min(memory.kv_blocks, (blocks_each + 1) * layout.max_sequences);

@@ -47,7 +47,8 @@ class Roofline {
 
   double RouterLayer(double tokens) const {
     return router_.router_overhead +
-           MatrixSeconds(router_, model_.attention.parameters * model_.weight_bytes, model_.attention.parameters, tokens) +
+           MatrixSeconds(router_, model_.attention.parameters * model_.weight_bytes, model_.attention.parameters,
+                         tokens) +
            MatrixSeconds(router_, 4 * model_.gate_parameters, model_.gate_parameters, tokens);
   }
   double Mlp(double parameters, double tokens) const {
@@ -62,8 +63,10 @@ class Roofline {
     const double turns = inside ? 1 : static_cast<double>(layout_.workers) / devices;
     const double pairs = tokens * model_.top_k / devices;
     const double distinct = ExpectedDistinct(model_.num_experts, model_.top_k, tokens) / devices;
-    const double imbalance = routing_.imbalance > 0 ? routing_.imbalance : ExpectedImbalance(devices, tokens * model_.top_k);
-    const double bytes = std::min(imbalance * distinct, model_.num_experts / devices) * model_.expert_parameters * model_.weight_bytes;
+    const double imbalance =
+        routing_.imbalance > 0 ? routing_.imbalance : ExpectedImbalance(devices, tokens * model_.top_k);
+    const double bytes =
+        std::min(imbalance * distinct, model_.num_experts / devices) * model_.expert_parameters * model_.weight_bytes;
     return turns * device.expert_overhead + MatrixSeconds(device, bytes, model_.expert_parameters, imbalance * pairs);
   }
   double Head(double rows) const {
@@ -71,7 +74,8 @@ class Roofline {
     return MatrixSeconds(router_, parameters * model_.weight_bytes, parameters, rows);
   }
   double DecodePosition() const {
-    return std::max(model_.attention.cache_bytes / (router_.memory_bandwidth * router_.bandwidth_share), PromptPosition());
+    return std::max(model_.attention.cache_bytes / (router_.memory_bandwidth * router_.bandwidth_share),
+                    PromptPosition());
   }
   double PromptPosition() const {
     return model_.attention.operations_position / (router_.attention_operations * router_.operations_share);
@@ -147,7 +151,8 @@ void AddWire(const ModelProfile& model, const LinkProfile& link, const ClusterLa
 }
 
 void SlowDown(double factor, PartCosts& costs) {
-  for (Curve* curve : {&costs.router, &costs.dense, &costs.shared, &costs.experts, &costs.hand_off, &costs.wake_up, &costs.head, &costs.step}) {
+  for (Curve* curve : {&costs.router, &costs.dense, &costs.shared, &costs.experts, &costs.hand_off, &costs.wake_up,
+                       &costs.head, &costs.step}) {
     *curve = Scaled(*curve, factor);
   }
   costs.decode_position *= factor;
@@ -188,15 +193,13 @@ PartCosts MakePartCosts(const ModelProfile& model, const DeviceProfile& router, 
   }
   costs.experts_inside = layout.workers == 0;
   if (costs.experts_inside) {
-    costs.experts = on_router != nullptr ? on_router->inline_experts
-                                         : Sample([&](double n) { return roofline.Experts(n); });
+    costs.experts =
+        on_router != nullptr ? on_router->inline_experts : Sample([&](double n) { return roofline.Experts(n); });
   } else {
     costs.experts = on_worker != nullptr ? MeasuredExperts(*on_worker, layout, network)
                                          : Sample([&](double n) { return roofline.Experts(n); });
     const double frames = on_router == nullptr ? link.frame_overhead : 0;
-    const Curve hand_off = on_router == nullptr ? Curve()
-                           : network              ? on_router->network_hand_off
-                                                : on_router->hand_off;
+    const Curve hand_off = on_router == nullptr ? Curve() : network ? on_router->network_hand_off : on_router->hand_off;
     costs.hand_off = Sample([&](double n) { return hand_off.At(n) / 2 + frames; });
     if (on_worker != nullptr && !network) {
       costs.wake_up = on_worker->wake_up;

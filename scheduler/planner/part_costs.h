@@ -1,5 +1,6 @@
 // What each part of a step takes under one layout, in seconds: from measured parts of the same model on the same device
-// where there are some, otherwise from published figures by a roofline (Williams et al., CACM 2009) plus fixed overheads.
+// where there are some, otherwise from published figures by a roofline (Williams et al., CACM 2009) plus fixed
+// overheads.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +14,8 @@ namespace tandem::scheduler {
 // on a shared one.
 struct ClusterLayout {
   int routers = 1;
-  int workers = 1;         // 0: experts inside every router
-  int worker_devices = 0;  // 0: as many as workers
+  int workers = 1;                 // 0: experts inside every router
+  int worker_devices = 0;          // 0: as many as workers
   int max_sequences = 64;          // of a router
   int64_t max_batch_tokens = 512;  // of a router's step
   int micro_batches = 0;           // 1 … 8; 0: chosen for each step
@@ -33,19 +34,19 @@ struct RoutingProfile {
 // One micro-batch of one step.
 struct MicroBatchWork {
   int64_t tokens = 0;
-  int64_t prompt_tokens = 0;     // of them in chunks of prompts
-  double decode_positions = 0;   // cached positions that decoding rows attend to, summed over rows
-  double prompt_positions = 0;   // the same of prompt rows
+  int64_t prompt_tokens = 0;    // of them in chunks of prompts
+  double decode_positions = 0;  // cached positions that decoding rows attend to, summed over rows
+  double prompt_positions = 0;  // the same of prompt rows
 };
 
 struct PartCosts {
-  Curve router;                // router half of a layer, apart from cached positions
-  Curve dense;                 // added in a layer without experts
+  Curve router;  // router half of a layer, apart from cached positions
+  Curve dense;   // added in a layer without experts
   Curve shared;
-  Curve experts;               // one layer's routed ones on the busiest device, by the tokens of all frames
+  Curve experts;                // one layer's routed ones on the busiest device, by the tokens of all frames
   bool experts_inside = false;  // the router itself computes them, between the halves of a layer
-  Curve hand_off;              // one way of a dispatch apart from latency and bytes
-  Curve wake_up;               // added to experts that were idle for longer than `worker_spin`
+  Curve hand_off;               // one way of a dispatch apart from latency and bytes
+  Curve wake_up;                // added to experts that were idle for longer than `worker_spin`
   double worker_spin = 20e-6;
   double latency = 0;          // one way
   Curve router_dispatch_wire;  // occupancy of the router's link, by tokens

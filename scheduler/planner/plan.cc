@@ -10,21 +10,21 @@
 namespace tandem::scheduler {
 namespace {
 
-constexpr double kBusy = 0.85;          // a resource that is used so much is what binds
-constexpr double kKeepsUp = 0.95;       // of the arrivals that must have been answered or be running
+constexpr double kBusy = 0.85;     // a resource that is used so much is what binds
+constexpr double kKeepsUp = 0.95;  // of the arrivals that must have been answered or be running
 constexpr int kWarmIterations = 3;
 
 absl::Status Check(const PlanInput& input) {
   const LoadProfile& load = input.load;
-  const auto longest = static_cast<int64_t>(
-      static_cast<double>(load.prompt_tokens + load.output_tokens) * (1 + load.length_spread));
+  const auto longest =
+      static_cast<int64_t>(static_cast<double>(load.prompt_tokens + load.output_tokens) * (1 + load.length_spread));
   if (input.model.max_positions > 0 && longest > input.model.max_positions) {
-    return absl::InvalidArgumentError(absl::StrCat("requests of up to ", longest, " tokens exceed the model's context of ",
-                                                   input.model.max_positions));
+    return absl::InvalidArgumentError(absl::StrCat(
+        "requests of up to ", longest, " tokens exceed the model's context of ", input.model.max_positions));
   }
   if (input.layout.worker_devices > input.layout.workers) {
-    return absl::InvalidArgumentError(absl::StrCat(input.layout.workers, " workers cannot fill ",
-                                                   input.layout.worker_devices, " devices"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(input.layout.workers, " workers cannot fill ", input.layout.worker_devices, " devices"));
   }
   return absl::OkStatus();
 }
@@ -61,7 +61,8 @@ class Prediction {
   // That fit a router's cache, half of their answers there on average but all of them to come.
   int64_t MostSequences() const {
     const LoadProfile& load = input_.load;
-    const int64_t longest = std::llround(static_cast<double>(load.prompt_tokens + load.output_tokens) * (1 + load.length_spread));
+    const int64_t longest =
+        std::llround(static_cast<double>(load.prompt_tokens + load.output_tokens) * (1 + load.length_spread));
     const int64_t blocks = (longest + input_.layout.kv_block_size - 1) / input_.layout.kv_block_size;
     return std::max<int64_t>(std::min<int64_t>(input_.layout.max_sequences, options_.kv_blocks / blocks), 1);
   }
@@ -108,7 +109,8 @@ class Prediction {
                         simulation.worker_in_seconds, simulation.worker_out_seconds}),
               seconds);
     result.mean_sequences = simulation.mean_running;
-    result.mean_micro_batches = Ratio(static_cast<double>(simulation.micro_batches), static_cast<double>(simulation.steps));
+    result.mean_micro_batches =
+        Ratio(static_cast<double>(simulation.micro_batches), static_cast<double>(simulation.steps));
     result.mean_waiting = simulation.waiting_at_end;
     result.preemptions = simulation.preemptions;
     result.steps = simulation.steps;
@@ -127,8 +129,7 @@ class Prediction {
   }
 
   std::string Bottleneck(const PlanResult& result) const {
-    const double busiest =
-        std::max({result.router_utilisation, result.worker_utilisation, result.wire_utilisation});
+    const double busiest = std::max({result.router_utilisation, result.worker_utilisation, result.wire_utilisation});
     const bool full = busiest >= kBusy || !result.keeps_up;
     if (result.simulation.steps_short_of_blocks * 2 > result.steps) {
       return "KV cache: requests wait for memory of the routers";

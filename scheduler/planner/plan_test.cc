@@ -39,8 +39,8 @@ TEST(Plan, OneMicroBatchWithoutNetworkIsTheSumOfItsParts) {
   const PlanResult plan = PredictOrDie(input);
   // Of the first step, in which all sequences compute the last token of their prompt.
   const MicroBatchWork work = {.tokens = 8, .prompt_tokens = 8, .prompt_positions = 8 * 100.0};
-  const double expected = costs.RouterLayer(work, false) + 11 * costs.RouterLayer(work, true) + 11 * costs.experts.At(8) +
-                          costs.head.At(8) + costs.step.At(8);
+  const double expected = costs.RouterLayer(work, false) + 11 * costs.RouterLayer(work, true) +
+                          11 * costs.experts.At(8) + costs.head.At(8) + costs.step.At(8);
   EXPECT_NEAR(plan.simulation.step_seconds[0], expected, 1e-12);
 }
 
@@ -94,7 +94,8 @@ TEST(Plan, NoTokenIsLost) {
     const PlanResult plan = PredictOrDie(input);
     EXPECT_GE(plan.simulation.answered, input.load.requests);
     EXPECT_GE(plan.simulation.ttft.size(), static_cast<size_t>(plan.simulation.answered));
-    EXPECT_EQ(plan.simulation.output_tokens, static_cast<int64_t>(plan.simulation.ttft.size() + plan.simulation.itl.size()));
+    EXPECT_EQ(plan.simulation.output_tokens,
+              static_cast<int64_t>(plan.simulation.ttft.size() + plan.simulation.itl.size()));
     for (const double gap : plan.simulation.itl) {
       EXPECT_GT(gap, 0);
     }
@@ -246,7 +247,8 @@ TEST(Search, FindsALayoutThatKeepsItsPromisesAndNothingCheaperDoes) {
   PlanInput input = ToyCluster();
   input.load.rate = 30;
   input.load.requests = 60;
-  const SearchSpace space = {.routers = {1, 2, 4}, .workers = {0, 1, 2, 4}, .max_sequences = {16, 64}, .max_batch_tokens = {256}};
+  const SearchSpace space = {
+      .routers = {1, 2, 4}, .workers = {0, 1, 2, 4}, .max_sequences = {16, 64}, .max_batch_tokens = {256}};
   const ServiceLevel level = {.ttft_p99 = 2, .itl_p99 = 0.1};
   const absl::StatusOr<SearchResult> found = FindCheapest(input, space, level);
   ASSERT_TRUE(found.ok()) << found.status();

@@ -1,5 +1,5 @@
-// Predictions do not change by accident: a committed table of them is compared digit by digit. After a change that is meant
-// to move them, TANDEM_UPDATE_GOLDENS=1 writes it anew; its difference belongs into the commit.
+// Predictions do not change by accident: a committed table of them is compared digit by digit. After a change that is
+// meant to move them, TANDEM_UPDATE_GOLDENS=1 writes it anew; its difference belongs into the commit.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -22,7 +22,8 @@ std::string Line(const PlanInput& input) {
   const std::string load =
       input.load.rate > 0 ? absl::StrCat(input.load.rate, "/s") : absl::StrCat(input.load.concurrency, " clients");
   return absl::StrFormat(
-      "routers %d workers %d m %d latency %gus load %s: out %.9g tok/s ttft p99 %.9g ms itl p50 %.9g p99 %.9g ms busy %.6f "
+      "routers %d workers %d m %d latency %gus load %s: out %.9g tok/s ttft p99 %.9g ms itl p50 %.9g p99 %.9g ms busy "
+      "%.6f "
       "%.6f %.6f m %.4f\n",
       input.layout.routers, input.layout.workers, input.layout.micro_batches, input.link.latency * 1e6, load,
       plan->output_tokens_per_second, plan->ttft.p99 * 1e3, plan->itl.p50 * 1e3, plan->itl.p99 * 1e3,

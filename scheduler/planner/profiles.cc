@@ -6,15 +6,13 @@
 
 namespace tandem::scheduler {
 
-int ModelProfile::moe_layers() const {
-  return static_cast<int>(std::count(experts.begin(), experts.end(), true));
-}
+int ModelProfile::moe_layers() const { return static_cast<int>(std::count(experts.begin(), experts.end(), true)); }
 
 std::string ModelProfile::Shape() const {
   return absl::StrCat(num_layers(), " layers, ", moe_layers(), " with ", num_experts, " experts of ", expert_parameters,
                       ", top ", top_k, "; hidden ", hidden_size, ", vocabulary ", vocab_size, ", attention ",
-                      attention.parameters, ", cache ", attention.cache_bytes, ", shared ", shared_parameters, ", dense ",
-                      dense_parameters, ", bytes ", weight_bytes, "/", dispatch_bytes);
+                      attention.parameters, ", cache ", attention.cache_bytes, ", shared ", shared_parameters,
+                      ", dense ", dense_parameters, ", bytes ", weight_bytes, "/", dispatch_bytes);
 }
 
 double ModelProfile::router_weight_bytes() const {

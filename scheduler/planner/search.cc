@@ -92,13 +92,15 @@ absl::StatusOr<SearchResult> FindCheapest(const PlanInput& base, const SearchSpa
     }
   }
   if (!best.has_value()) {
-    return absl::NotFoundError(absl::StrFormat(
-        "none of %d layouts carries the load (%d more do not fit their memory); allow more devices", result.tried,
-        result.skipped));
+    return absl::NotFoundError(
+        absl::StrFormat("none of %d layouts carries the load (%d more do not fit their memory); allow more devices",
+                        result.tried, result.skipped));
   }
-  return absl::NotFoundError(absl::StrFormat(
-      "none of %d layouts meets the promises; the closest, %d routers with %d workers and %d sequences each, misses by %.2f "
-      "times", result.tried, best->routers, best->workers, best->max_sequences, best_miss));
+  return absl::NotFoundError(
+      absl::StrFormat("none of %d layouts meets the promises; the closest, %d routers with %d workers and %d sequences "
+                      "each, misses by %.2f "
+                      "times",
+                      result.tried, best->routers, best->workers, best->max_sequences, best_miss));
 }
 
 }  // namespace tandem::scheduler

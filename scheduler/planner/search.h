@@ -33,9 +33,9 @@ struct SearchResult {
 
 bool Meets(const PlanResult& plan, const ServiceLevel& level);
 
-// Tries layouts by ascending price (by number of devices where prices are unknown) and, at one price, by descending batch;
-// the first that keeps up and meets the level is the answer. Closed-loop loads keep up by definition.
-// Errors: NOT_FOUND saying how far the best layout was off.
+// Tries layouts by ascending price (by number of devices where prices are unknown) and, at one price, by descending
+// batch; the first that keeps up and meets the level is the answer. Closed-loop loads keep up by definition. Errors:
+// NOT_FOUND saying how far the best layout was off.
 absl::StatusOr<SearchResult> FindCheapest(const PlanInput& base, const SearchSpace& space, const ServiceLevel& level);
 
 }  // namespace tandem::scheduler

@@ -6,35 +6,13 @@
 #include <queue>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
+#include "scheduler/planner/simulated_clients.h"
+#include "scheduler/planner/simulated_workers.h"
 
 namespace tandem::scheduler {
 namespace {
 
 using Track = SimulatedSpan::Track;
-
-// One direction of somebody's link: frames behind each other.
-class LinkEnd {
- public:
-  // When the last byte has passed of a frame that wants to start at `now`.
-  double Pass(double now, double seconds) {
-    busy_ += seconds;
-    free_at_ = std::max(free_at_, now) + seconds;
-    return free_at_;
-  }
-  double busy() const { return busy_; }
-
- private:
-  double free_at_ = 0;
-  double busy_ = 0;
-};
-
-struct Frame {
-  int router = 0;
-  int micro_batch = 0;
-  int layer = 0;
-  double tokens = 0;
-};
 
 // A router's part of the simulation: its engine, the step under way, its link.
 struct RouterState {
@@ -51,17 +29,23 @@ struct RouterState {
   double busy_until = 0;
   double busy = 0;
   int64_t steps = 0;
-  std::vector<LayerCost> costs;   // of each micro-batch, summed over layers with experts
-  std::vector<double> sent;       // of each micro-batch: when its frame left
-  LinkEnd out;
-  LinkEnd in;
+  std::vector<LayerCost> costs;  // of each micro-batch, summed over layers with experts
+  SimulatedLinkEnd out;
+  SimulatedLinkEnd in;
 };
 
 class Service {
  public:
   Service(const PipelineShape& shape, const ClusterLayout& layout, const PartCosts& costs, int top_k,
           const LoadProfile& load, const SimulationOptions& options)
-      : shape_(shape), layout_(layout), costs_(costs), top_k_(top_k), load_(load), options_(options) {
+      : shape_(shape),
+        layout_(layout),
+        costs_(costs),
+        load_(load),
+        options_(options),
+        moe_layers_(static_cast<double>(std::count(shape.experts.begin(), shape.experts.end(), true))),
+        clients_(load),
+        workers_(costs, top_k, options.max_batch_pairs) {
     for (int i = 0; i < layout.routers; ++i) {
       routers_.emplace_back(shape, layout, options.kv_blocks);
     }
@@ -86,13 +70,11 @@ class Service {
     uint64_t order = 0;  // ties go to the earlier one
     Kind kind = Kind::kRequest;
     int router = 0;
-    Frame frame;
-    bool operator>(const Event& other) const {
-      return time != other.time ? time > other.time : order > other.order;
-    }
+    SimulatedFrame frame;
+    bool operator>(const Event& other) const { return time != other.time ? time > other.time : order > other.order; }
   };
 
-  void Schedule(double time, Kind kind, int router, Frame frame = {}) {
+  void Schedule(double time, Kind kind, int router, SimulatedFrame frame = {}) {
     events_.push({time, next_event_++, kind, router, frame});
   }
 
@@ -105,7 +87,7 @@ class Service {
       case Kind::kStepDone:
         return OnStepDone(event.router);
       case Kind::kAtWorkers:
-        arrived_.push_back(event.frame);
+        workers_.Arrive(event.frame);
         return StartWorkers();
       case Kind::kWorkersDone:
         return OnWorkersDone();
@@ -122,10 +104,10 @@ class Service {
       }
     }
     if (load_.rate > 0) {
-      Schedule(ArrivalGap(load_, next_request_), Kind::kRequest, 0);
+      Schedule(clients_.Gap(), Kind::kRequest, 0);
     } else {
       for (int i = layout_.routers * options_.warm_sequences; i < load_.concurrency; ++i) {
-        Submit(static_cast<int>(next_request_ % layout_.routers));
+        Submit(clients_.NextRouter(layout_.routers));
       }
     }
     for (int r = 0; r < layout_.routers; ++r) {
@@ -133,37 +115,21 @@ class Service {
     }
   }
 
-  SimulatedRequest NextRequest() {
-    const RequestShape shape = ShapeOf(load_, next_request_);
-    SimulatedRequest request;
-    request.id = ++next_request_;
-    request.arrived = now_;
-    request.prompt_tokens = shape.prompt_tokens;
-    request.output_tokens = shape.output_tokens;
-    request.cached_prompt_tokens = static_cast<int64_t>(load_.prefix_cache_share * static_cast<double>(shape.prompt_tokens));
-    return request;
-  }
-
-  // Places in the answers are spread evenly, in an order that has nothing to do with lengths.
   void Resume(int router, int index) {
-    SimulatedRequest request = NextRequest();
-    constexpr double kGoldenRatio = 0.6180339887498949;
-    const double place = (index + 0.5) * kGoldenRatio;
-    request.generated = 1 + static_cast<int64_t>((place - static_cast<int64_t>(place)) *
-                                                 static_cast<double>(request.output_tokens - 1));
+    const SimulatedRequest request = clients_.NextUnderWay(index);
     if (request.generated < request.output_tokens) {
-      routers_[router].engine.Resume(request, 0);
+      routers_[router].engine.Resume(request, /*last_token=*/0);
     } else {
       routers_[router].engine.Submit(request);
     }
   }
 
-  void Submit(int router) { routers_[router].engine.Submit(NextRequest()); }
+  void Submit(int router) { routers_[router].engine.Submit(clients_.Next(now_)); }
 
   void OnRequest() {
-    const int router = static_cast<int>(next_request_ % layout_.routers);
+    const int router = clients_.NextRouter(layout_.routers);
     Submit(router);
-    Schedule(now_ + ArrivalGap(load_, next_request_), Kind::kRequest, 0);
+    Schedule(now_ + clients_.Gap(), Kind::kRequest, 0);
     if (!routers_[router].step.has_value()) {
       StartStep(router);
     }
@@ -178,7 +144,6 @@ class Service {
     }
     router.pipeline.emplace(shape_, router.step->follows);
     router.costs.assign(router.step->micro_batches.size(), {});
-    router.sent.assign(router.step->micro_batches.size(), 0);
     router.step_begin = router.forward_begin = now_;
     Continue(r);
   }
@@ -245,7 +210,6 @@ class Service {
   void Dispatch(int r, const PipelineTask& task) {
     RouterState& router = routers_[r];
     const auto tokens = static_cast<double>(router.step->micro_batches[task.micro_batch].tokens);
-    router.sent[task.micro_batch] = now_;
     const double passed = std::max(router.out.Pass(now_, costs_.router_dispatch_wire.At(tokens)),
                                    workers_in_.Pass(now_, costs_.worker_dispatch_wire.At(tokens)));
     const double due = passed + costs_.latency + costs_.hand_off.At(tokens);
@@ -273,12 +237,11 @@ class Service {
   }
 
   void Learn(RouterState& router) {
-    const auto layers = std::max<double>(static_cast<double>(std::count(shape_.experts.begin(), shape_.experts.end(), true)), 1);
     std::vector<std::pair<MicroBatchLoad, LayerCost>> learned;
     for (size_t i = 0; i < router.costs.size(); ++i) {
       LayerCost cost = router.costs[i];
       for (double* part : {&cost.router, &cost.shared, &cost.expert, &cost.wire}) {
-        *part /= layers;
+        *part /= std::max(moe_layers_, 1.0);
       }
       const MicroBatchWork& work = router.step->micro_batches[i];
       learned.emplace_back(MicroBatchLoad{.tokens = work.tokens, .has_prompt = work.prompt_tokens > 0}, cost);
@@ -313,26 +276,11 @@ class Service {
 
   // --- workers ------------------------------------------------------------------------------------------------------
   void StartWorkers() {
-    if (!computing_.empty() || arrived_.empty()) {
+    const double seconds = workers_.Start(now_);
+    if (seconds == 0) {
       return;
     }
-    const int layer = arrived_.front().layer;
-    double tokens = 0;
-    for (auto frame = arrived_.begin(); frame != arrived_.end();) {
-      const bool fits = computing_.empty() || (tokens + frame->tokens) * top_k_ <= options_.max_batch_pairs;
-      if (frame->layer == layer && fits) {
-        tokens += frame->tokens;
-        computing_.push_back(*frame);
-        frame = arrived_.erase(frame);
-      } else {
-        ++frame;
-      }
-    }
-    const bool asleep = now_ - workers_busy_until_ > costs_.worker_spin;
-    const double seconds = costs_.experts.At(tokens) + (asleep ? costs_.wake_up.At(tokens) : 0);
-    worker_busy_ += seconds;
-    workers_busy_until_ = now_ + seconds;
-    for (const Frame& frame : computing_) {
+    for (const SimulatedFrame& frame : workers_.computing()) {
       routers_[frame.router].costs[frame.micro_batch].expert += seconds;
       Trace(frame.router, Track::kWorkers, "experts", now_, now_ + seconds, frame.micro_batch, frame.layer);
     }
@@ -340,7 +288,7 @@ class Service {
   }
 
   void OnWorkersDone() {
-    for (const Frame& frame : std::exchange(computing_, {})) {
+    for (const SimulatedFrame& frame : workers_.Finish()) {
       RouterState& router = routers_[frame.router];
       const double passed = std::max(router.in.Pass(now_, costs_.router_combine_wire.At(frame.tokens)),
                                      workers_out_.Pass(now_, costs_.worker_combine_wire.At(frame.tokens)));
@@ -361,7 +309,7 @@ class Service {
 
   void Finish() {
     result_.seconds = now_;
-    result_.worker_seconds = worker_busy_;
+    result_.worker_seconds = workers_.busy(now_);
     result_.worker_in_seconds = workers_in_.busy();
     result_.worker_out_seconds = workers_out_.busy();
     for (const RouterState& router : routers_) {
@@ -373,7 +321,6 @@ class Service {
       result_.steps_short_of_blocks += router.engine.steps_short_of_blocks();
       result_.waiting_at_end += static_cast<double>(router.engine.waiting());
     }
-    result_.worker_seconds -= std::max(workers_busy_until_ - now_, 0.0);
     if (result_.steps > 0) {
       result_.mean_running /= static_cast<double>(result_.steps);
     }
@@ -382,28 +329,25 @@ class Service {
   const PipelineShape& shape_;
   const ClusterLayout& layout_;
   const PartCosts& costs_;
-  const int top_k_;
   const LoadProfile& load_;
   const SimulationOptions& options_;
+  const double moe_layers_;
 
   double now_ = 0;
   uint64_t next_event_ = 0;
-  uint64_t next_request_ = 0;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   std::deque<RouterState> routers_;
-  std::deque<Frame> arrived_;      // at the workers, by arrival
-  std::vector<Frame> computing_;   // by the workers, one layer
-  double workers_busy_until_ = 0;
-  double worker_busy_ = 0;
-  LinkEnd workers_in_;
-  LinkEnd workers_out_;
+  SimulatedClients clients_;
+  SimulatedWorkers workers_;
+  SimulatedLinkEnd workers_in_;  // of the busiest one
+  SimulatedLinkEnd workers_out_;
   SimulationResult result_;
 };
 
 }  // namespace
 
-SimulationResult SimulateService(const PipelineShape& shape, const ClusterLayout& layout, const PartCosts& costs, int top_k,
-                                 const LoadProfile& load, const SimulationOptions& options) {
+SimulationResult SimulateService(const PipelineShape& shape, const ClusterLayout& layout, const PartCosts& costs,
+                                 int top_k, const LoadProfile& load, const SimulationOptions& options) {
   return Service(shape, layout, costs, top_k, load, options).Run();
 }
 

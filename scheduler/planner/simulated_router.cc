@@ -97,9 +97,8 @@ bool SimulatedRouter::TryAdmit() {
   admitted->cached = reused;
   admitted->blocks = candidate.held_blocks;
   free_blocks_ -= admitted->blocks;
-  const auto place = std::upper_bound(running_.begin(), running_.end(), admitted, [](const auto& a, const auto& b) {
-    return a->request.id < b->request.id;
-  });
+  const auto place = std::upper_bound(running_.begin(), running_.end(), admitted,
+                                      [](const auto& a, const auto& b) { return a->request.id < b->request.id; });
   running_.insert(place, std::move(admitted));
   return true;
 }
@@ -114,9 +113,8 @@ void SimulatedRouter::Preempt(size_t index) {
   running_.erase(running_.begin() + static_cast<int64_t>(index));
   Release(*sequence);
   ++preemptions_;
-  const auto place = std::upper_bound(preempted_.begin(), preempted_.end(), sequence, [](const auto& a, const auto& b) {
-    return a->request.id < b->request.id;
-  });
+  const auto place = std::upper_bound(preempted_.begin(), preempted_.end(), sequence,
+                                      [](const auto& a, const auto& b) { return a->request.id < b->request.id; });
   preempted_.insert(place, std::move(sequence));
 }
 
@@ -154,7 +152,7 @@ std::optional<SimulatedStepWork> SimulatedRouter::FormStep() {
     step.rows += item.num_tokens == sequence.pending() ? 1 : 0;
   }
   step.sequences = static_cast<int64_t>(plan_.size());
-  const int cut = layout_.workers == 0         ? 1
+  const int cut = layout_.workers == 0        ? 1
                   : layout_.micro_batches > 0 ? layout_.micro_batches
                                               : chooser_.Choose(step.tokens, step.prompt_tokens);
   for (const MicroBatch& micro_batch : CutStep(plan_, cut)) {
@@ -186,8 +184,7 @@ void SimulatedRouter::FinishStep(double now, std::vector<TokenGap>& gaps, std::v
     }
     SimulatedRequest& request = sequence.request;
     const bool first = request.generated == 0;
-    gaps.push_back({now - (first ? request.arrived : request.last_token), first,
-                    first ? request.prompt_tokens : 0});
+    gaps.push_back({now - (first ? request.arrived : request.last_token), first, first ? request.prompt_tokens : 0});
     if (first) {
       request.first_token = now;
     }
@@ -198,8 +195,9 @@ void SimulatedRouter::FinishStep(double now, std::vector<TokenGap>& gaps, std::v
       done.push_back(request);
     }
   }
-  std::erase_if(running_,
-                [](const SequencePtr& sequence) { return sequence->request.generated >= sequence->request.output_tokens; });
+  std::erase_if(running_, [](const SequencePtr& sequence) {
+    return sequence->request.generated >= sequence->request.output_tokens;
+  });
 }
 
 void SimulatedRouter::Learn(const SimulatedStepWork& step, double seconds,

@@ -39,8 +39,8 @@ struct SimulatedStepWork {
 };
 
 struct TokenGap {
-  double seconds = 0;  // since the sequence's token before
-  bool first = false;  // of its request: since the request's arrival
+  double seconds = 0;         // since the sequence's token before
+  bool first = false;         // of its request: since the request's arrival
   int64_t prompt_tokens = 0;  // with the first token
 };
 
@@ -56,7 +56,8 @@ class SimulatedRouter {
   // Admits who waits and forms the next step. Nothing while there is nothing to compute.
   std::optional<SimulatedStepWork> FormStep();
 
-  // The step is over at `now`: sequences that are complete get a token. Appends the gaps, and the requests that are done.
+  // The step is over at `now`: sequences that are complete get a token. Appends the gaps, and the requests that are
+  // done.
   void FinishStep(double now, std::vector<TokenGap>& gaps, std::vector<SimulatedRequest>& done);
 
   // For the online cost model: what the parts of the step took.
@@ -95,9 +96,9 @@ class SimulatedRouter {
   FairQueue queue_;
   MicroBatchChooser chooser_;
   std::map<uint64_t, SequencePtr> waiting_;  // by id; queue_ knows who is next
-  std::deque<SequencePtr> preempted_;  // by arrival; they come back first
-  std::vector<SequencePtr> running_;   // by arrival
-  std::vector<StepItem> plan_;         // of the step under way
+  std::deque<SequencePtr> preempted_;        // by arrival; they come back first
+  std::vector<SequencePtr> running_;         // by arrival
+  std::vector<StepItem> plan_;               // of the step under way
   int64_t preemptions_ = 0;
   int64_t steps_short_of_blocks_ = 0;
 };

@@ -5,8 +5,8 @@
 
 namespace tandem::scheduler {
 
-// Twelve layers, one of them dense, with shared experts; devices on which a step takes some milliseconds; a link of 20 us.
-// Four routers with two workers each serve 64 closed-loop clients.
+// Twelve layers, one of them dense, with shared experts; devices on which a step takes some milliseconds; a link of 20
+// us. Four routers with two workers each serve 64 closed-loop clients.
 inline PlanInput ToyCluster() {
   PlanInput input;
   ModelProfile& model = input.model;
