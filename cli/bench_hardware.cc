@@ -2,10 +2,11 @@
 
 #include <unistd.h>
 
-#include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -16,6 +17,7 @@
 #include "cli/model_calibration.h"
 #include "cli/opened_model.h"
 #include "cli/plan_profiles.h"
+#include "cli/transport_measurement.h"
 
 namespace tandem::cli {
 namespace {
@@ -29,6 +31,7 @@ struct HardwareFlags {
   std::string out;
   std::string name = "this machine, one core";
   int rounds = 5;
+  bool links = true;
 };
 
 Json Figure(double value, absl::string_view source) { return {{"value", value}, {"source", std::string(source)}}; }
@@ -66,20 +69,42 @@ absl::Status Write(const std::string& path, const Json& json) {
   return file ? absl::OkStatus() : absl::PermissionDeniedError(absl::StrCat("cannot write ", path));
 }
 
+Json DescribeLink(const TransportSpeed& speed, absl::string_view machine) {
+  constexpr absl::string_view kMeasured = "measured by tandem bench hardware";
+  return {{"kind", "link"},
+          {"name", absl::StrCat(speed.name, " on ", machine)},
+          {"latency", Figure(speed.round_trip / 2, absl::StrCat(kMeasured, ": half of a small frame's round trip"))},
+          {"bytes_per_second",
+           Figure(speed.bytes_per_second, absl::StrCat(kMeasured, ": frames of 1 MiB, one at a time"))}};
+}
+
+// A file for each transport beside the machine's: here.json, here-shm.json, …
+absl::Status WriteLinks(const HardwareFlags& flags) {
+  ASSIGN_OR_RETURN(const std::vector<TransportSpeed> speeds, MeasureTransports(flags.rounds));
+  const std::filesystem::path out = flags.out;
+  for (const TransportSpeed& speed : speeds) {
+    const std::string file = absl::StrCat(out.stem().string(), "-", speed.name, ".json");
+    RETURN_IF_ERROR(Write((out.parent_path() / file).string(), DescribeLink(speed, flags.name)));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status AddMeasuredModel(const HardwareFlags& flags, Json& json) {
+  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model_dir, flags.dtype));
+  ASSIGN_OR_RETURN(const scheduler::ModelProfile model, ReadModelProfile(flags.model_dir, {.weights = flags.dtype}));
+  ASSIGN_OR_RETURN(const scheduler::MeasuredParts parts, CalibrateModel(opened, {.rounds = flags.rounds}));
+  json["measured"] = Json::array({MeasuredToJson(opened->name, model.Shape(), parts)});
+  return absl::OkStatus();
+}
+
 absl::Status Run(const HardwareFlags& flags) {
   RETURN_IF_ERROR(StartLogging("bench", flags.log));
   ASSIGN_OR_RETURN(Json json, DescribeMachine(flags));
   if (!flags.model_dir.empty()) {
-    ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model_dir, flags.dtype));
-    ASSIGN_OR_RETURN(const scheduler::ModelProfile model, ReadModelProfile(flags.model_dir, {.weights = flags.dtype}));
-    ASSIGN_OR_RETURN(const scheduler::MeasuredParts parts, CalibrateModel(opened, {.rounds = flags.rounds}));
-    json["measured"] = Json::array({MeasuredToJson(opened->name, model.Shape(), parts)});
+    RETURN_IF_ERROR(AddMeasuredModel(flags, json));
   }
-  if (flags.out.empty()) {
-    std::printf("%s\n", json.dump(1).c_str());
-    return absl::OkStatus();
-  }
-  return Write(flags.out, json);
+  RETURN_IF_ERROR(Write(flags.out, json));
+  return flags.links ? WriteLinks(flags) : absl::OkStatus();
 }
 
 }  // namespace
@@ -91,7 +116,8 @@ void AddBenchHardware(CLI::App& bench, CommandResult& result) {
   command->add_option("--dtype", flags->dtype, "Of the model's weights")
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str();
-  command->add_option("--out", flags->out, "File to write; absent: standard output");
+  command->add_option("--out", flags->out, "File to write; links are written beside it")->required();
+  command->add_flag("!--no-links", flags->links, "Do not measure transports");
   command->add_option("--name", flags->name, "What the profile is called")->capture_default_str();
   command->add_option("--rounds", flags->rounds, "Of every measurement")
       ->check(CLI::Range(1, 1000))

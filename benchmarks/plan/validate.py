@@ -63,7 +63,8 @@ def write(name, value):
 
 def calibrate(arguments):
     RESULTS.mkdir(parents=True, exist_ok=True)
-    run("bench", "hardware", MODEL, "--out", PROFILE, "--rounds", arguments.rounds)
+    run("bench", "hardware", MODEL, "--out", PROFILE, "--rounds", arguments.rounds,
+        "--name", "one core of the machine of the validation", "--no-links")
 
 
 def predict_blind(_):
