@@ -1,5 +1,5 @@
-// A router and expert workers in one process, on separate CPUs, with a simulated network between them: what `tandem bench
-// overlap`, `accounting` and `timeline` run on.
+// A router and expert workers in one process, on separate CPUs, with a simulated network between them: what most of
+// `tandem bench` measures on.
 #pragma once
 
 #include <memory>
@@ -14,11 +14,13 @@
 
 namespace tandem::cli {
 
+inline constexpr int64_t kOverlapRigStepTokens = 512;  // of one step
+
 struct OverlapRigOptions {
   std::vector<int> router_cpus;  // one compute thread each
-  std::vector<int> worker_cpus;  // shared by the workers
-  int num_workers = 1;
-  int max_batch_tokens = 512;
+  std::vector<int> worker_cpus;  // of every worker: several of them take turns
+  int num_workers = 1;           // 0: experts inside the router
+  int64_t max_batch_tokens = kOverlapRigStepTokens;  // at least max_sequences are taken
   int max_sequences = 64;
   int64_t max_model_len = 512;
   transport::NetworkConditions network;
@@ -39,18 +41,25 @@ class OverlapRig {
 
  private:
   OverlapRig() = default;
-  void StartWorker(const OverlapRigOptions& options);
+  void StartWorker(const OverlapRigOptions& options, int index);
+  void StartInlineExperts();
+  std::vector<router::WorkerPool::ChannelFactory> MakeChannels(const OverlapRigOptions& options);
   absl::Status StartRouter(const OverlapRigOptions& options);
 
   std::shared_ptr<const OpenedModel> opened_;
+  // In the order in which they are made.
   struct Worker {
     std::unique_ptr<compute::Backend> backend;
     std::unique_ptr<expert_worker::ExpertStore> store;
     std::unique_ptr<expert_worker::ExpertProbe> probe;
     std::unique_ptr<expert_worker::ExpertExecutor> executor;
   };
-  std::vector<Worker> experts_;
+  std::vector<Worker> expert_workers_;
   std::unique_ptr<compute::Backend> router_backend_;
+  // Only without workers.
+  std::unique_ptr<expert_worker::ExpertStore> inline_store_;
+  std::unique_ptr<expert_worker::ExpertProbe> inline_probe_;
+  std::unique_ptr<expert_worker::InlineExperts> inline_experts_;
   std::unique_ptr<model::Decoder> decoder_;
   std::unique_ptr<router::WorkerPool> workers_;
   std::unique_ptr<router::Engine> engine_;
