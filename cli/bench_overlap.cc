@@ -150,6 +150,7 @@ absl::Status Run(const OverlapFlags& flags) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
                    OpenModel(flags.model.model_dir, flags.model.dtype, "auto", flags.model.wire_dtype));
   ASSIGN_OR_RETURN(OverlapRigOptions options, SeparateCpus());
+  options.polled_network = true;
   options.max_sequences = *std::max_element(flags.batches.begin(), flags.batches.end());
   options.max_model_len = std::max<int64_t>(64, flags.context + flags.steps + 1);
   Json json = {{"model", opened->name},

@@ -24,6 +24,27 @@ absl::StatusOr<OverlapRigOptions> SeparateCpus() {
   return options;
 }
 
+namespace {
+
+bool HasNetwork(const OverlapRigOptions& options) {
+  return options.network.latency > absl::ZeroDuration() || options.network.bytes_per_second > 0;
+}
+
+// Longer than a round trip: who polls must not fall asleep.
+absl::Duration Spin(const OverlapRigOptions& options) {
+  return 2 * options.network.latency + absl::Milliseconds(10);
+}
+
+expert_worker::ExecutorOptions ExecutorOptionsFor(const OverlapRigOptions& options) {
+  expert_worker::ExecutorOptions executor;
+  if (options.polled_network) {
+    executor.max_spin = Spin(options);
+  }
+  return executor;
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<OverlapRig>> OverlapRig::Start(std::shared_ptr<const OpenedModel> opened,
                                                               const OverlapRigOptions& options) {
   std::unique_ptr<OverlapRig> rig(new OverlapRig());
@@ -47,7 +68,7 @@ void OverlapRig::StartWorker(const OverlapRigOptions& options, int index) {
   worker.probe = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
   worker.executor = std::make_unique<expert_worker::ExpertExecutor>(
       expert_worker::WorkerIdentity{absl::StrCat("worker-", index), opened_->identity},
-      expert_worker::ExecutorOptions{}, *worker.backend, *worker.store, *worker.probe);
+      ExecutorOptionsFor(options), *worker.backend, *worker.store, *worker.probe);
 }
 
 void OverlapRig::StartInlineExperts() {
@@ -69,10 +90,16 @@ std::vector<router::WorkerPool::ChannelFactory> OverlapRig::MakeChannels(const O
   for (Worker& worker : expert_workers_) {
     factories.push_back([&worker, options](const std::function<void()>&) {
       auto channel = transport::MakeInProcessChannel(worker.executor->Info().worker_id, worker.executor.get());
+      if (!HasNetwork(options)) {
+        return channel;
+      }
+      if (options.polled_network) {
+        transport::PolledNetwork network = transport::MakePolledNetworkChannel(std::move(channel), options.network);
+        worker.executor->Attend(std::move(network.arrivals));
+        return std::move(network.channel);
+      }
       const ScopedCpuAffinity network_affinity(options.worker_cpus);
-      return options.network.latency > absl::ZeroDuration() || options.network.bytes_per_second > 0
-                 ? transport::MakeSimulatedNetworkChannel(std::move(channel), options.network)
-                 : std::move(channel);
+      return transport::MakeSimulatedNetworkChannel(std::move(channel), options.network);
     });
   }
   return factories;
@@ -84,10 +111,14 @@ absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
   const model::ModelSpec& spec = model.config.spec;
   router_backend_ = compute::cpu::CreateCpuBackend({.num_threads = static_cast<int>(options.router_cpus.size())});
   const std::vector<router::WorkerPool::ChannelFactory> channels = MakeChannels(options);
+  router::WorkerPool::Options pool;
+  if (options.polled_network) {
+    pool.doorbell = std::make_shared<transport::Doorbell>(Spin(options));
+  }
   workers_ = std::make_unique<router::WorkerPool>(
       channels, model.identity,
       scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, static_cast<int>(channels.size())),
-      router::WorkerPool::Options{});
+      std::move(pool));
   const int64_t max_model_len = std::min<int64_t>(options.max_model_len, spec.max_position_embeddings);
   ASSIGN_OR_RETURN(model::RouterWeights weights, model::LoadRouterWeights(spec, model.checkpoint, model.dtypes,
                                                                           max_model_len, *router_backend_, nullptr));

@@ -24,6 +24,9 @@ struct OverlapRigOptions {
   int max_sequences = 64;
   int64_t max_model_len = 512;
   transport::NetworkConditions network;
+  // Router and workers carry the network's frames themselves and spin while they wait, so that nothing but computing takes
+  // time on their CPUs. Not for several workers, which would spin on the same CPUs.
+  bool polled_network = false;
 };
 
 // The first half of this process's CPUs for the router, the other one for the workers. Errors: FAILED_PRECONDITION.
