@@ -116,6 +116,7 @@ absl::StatusOr<std::vector<Measurement>> MeasureWorkers(const OfflineFlags& flag
                                         .threads = flags.worker_threads,
                                         .shared_memory = flags.engine.expert_transport != "grpc",
                                         .log = flags.log}));
+  RETURN_IF_ERROR(local->AwaitReady(absl::Now() + absl::Minutes(10)));
   Progress progress;
   ASSIGN_OR_RETURN(const std::unique_ptr<RouterRuntime> runtime,
                    RouterRuntime::Start(opened, flags.engine, flags.model.threads, local->addresses(), absl::Minutes(30),

@@ -29,8 +29,8 @@ struct WorkerFlags {
   bool expert_metrics = false;
 };
 
-absl::Status Run(const WorkerFlags& flags) {
-  RETURN_IF_ERROR(StartLogging("expert-worker", flags.log));
+// Serves until a signal comes. `was_ready`: set once the worker listens and has said so.
+absl::Status Serve(const WorkerFlags& flags, bool& was_ready) {
   StopRequest stop;
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
                    OpenModel(flags.model.model_dir, flags.model.dtype, "auto", flags.model.wire_dtype));
@@ -53,6 +53,7 @@ absl::Status Run(const WorkerFlags& flags) {
     RETURN_IF_ERROR(WriteReadyLine(flags.ready_fd, absl::StrCat("{\"port\": ", server->port(),
                                                                 ", \"metrics_port\": ", metrics->port(), "}")));
   }
+  was_ready = true;
   spdlog::info("expert worker {} for {} listens on {}, metrics on port {}; waiting for a router to name its experts",
                worker_id, opened->name, flags.listen, metrics->port());
   stop.Serving();
@@ -60,6 +61,16 @@ absl::Status Run(const WorkerFlags& flags) {
   spdlog::info("draining");
   server->Shutdown(absl::Now() + absl::Seconds(flags.drain_timeout_seconds));
   return absl::OkStatus();
+}
+
+absl::Status Run(const WorkerFlags& flags) {
+  RETURN_IF_ERROR(StartLogging("expert-worker", flags.log));
+  bool was_ready = false;
+  const absl::Status status = Serve(flags, was_ready);
+  if (!status.ok() && !was_ready && flags.ready_fd >= 0) {
+    WriteFailedLine(flags.ready_fd, status.message()).IgnoreError();  // the exit status tells, too
+  }
+  return status;
 }
 
 }  // namespace

@@ -104,6 +104,7 @@ absl::Status Run(const GenerateFlags& flags) {
                                                                                    .dtype = flags.model.dtype,
                                                                                    .wire_dtype = flags.model.wire_dtype,
                                                                                    .log = flags.log}));
+  RETURN_IF_ERROR(local->AwaitReady(absl::Now() + absl::Minutes(10)));
   EngineFlags engine = flags.engine;
   engine.max_sequences = 1;
   Progress progress;

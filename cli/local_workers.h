@@ -33,6 +33,10 @@ class LocalWorkers {
   static absl::StatusOr<std::unique_ptr<LocalWorkers>> Start(LocalWorkersOptions options);
   ~LocalWorkers();
 
+  // Waits until every worker listens. Errors: UNAVAILABLE with the worker's own reason for one that cannot be started,
+  // DEADLINE_EXCEEDED. From then on workers that end are started again for ever.
+  absl::Status AwaitReady(absl::Time deadline) const;
+
   // "unix:/…" of each worker.
   const std::vector<std::string>& addresses() const { return addresses_; }
 

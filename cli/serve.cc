@@ -80,7 +80,10 @@ absl::Status RunServe(const ServeFlags& flags) {
                                         .metrics_port = flags.worker_metrics_port,
                                         .log = flags.log}));
   stop.SetStartupCleanup([&local] { local->RemoveSockets(); });
-  const absl::Status status = Serve(flags, stop, opened, local->addresses());
+  absl::Status status = local->AwaitReady(absl::Now() + absl::Seconds(flags.worker_timeout_seconds));
+  if (status.ok()) {
+    status = Serve(flags, stop, opened, local->addresses());
+  }
   stop.SetStartupCleanup(nullptr);
   return status;
 }

@@ -69,6 +69,26 @@ class NetworkTest : public ::testing::TestWithParam<std::string> {
     return options;
   }
 
+  // Asks for the requests of `open` and returns those that ended with an error; the others' answers must be right.
+  std::vector<size_t> AskOnce(Cluster& cluster, const std::vector<size_t>& open, int& failures) {
+    std::vector<GenerationRequest> asked;
+    for (const size_t i : open) asked.push_back(requests_[i]);
+    const std::vector<Generation> got = cluster.Generate(asked);
+    std::vector<size_t> failed;
+    for (size_t i = 0; i < got.size(); ++i) {
+      const absl::Status& status = got[i].status;
+      if (status.ok()) {
+        ExpectSame(got[i], want_[open[i]], absl::StrCat("request ", open[i]));
+        continue;
+      }
+      EXPECT_TRUE(absl::IsUnavailable(status) || absl::IsDataLoss(status)) << status;
+      EXPECT_THAT(status.message(), ::testing::HasSubstr("layer "));
+      failed.push_back(open[i]);
+      ++failures;
+    }
+    return failed;
+  }
+
   std::mt19937 random_{5};
   std::vector<GenerationRequest> requests_;
   std::vector<Generation> want_;
@@ -99,45 +119,32 @@ TEST_P(NetworkTest, DelaysReorderingAndDuplicatesChangeNoBit) {
   }
 }
 
-// Frames are lost or damaged now and then. The router does not send them again: the requests of the step end with an
-// error, and may be asked again.
+// Frames are lost or damaged. The router does not send them again: the requests of the step end with an error, and may
+// be asked again.
 TEST_P(NetworkTest, LossAndDamageEndInErrorsAndNeverInOtherAnswers) {
-  int failures = 0;
   for (int round = 0; round < 4; ++round) {
+    const bool rough = round == 0;  // next to nothing gets through
     ClusterOptions options = RandomCluster(round);
     options.max_batch_tokens = 512;  // few steps, so that most of the answers get through
     options.network = {.jitter = absl::Microseconds(300),
-                       .loss = 0.006,
+                       .loss = rough ? 0.02 : 0.0008,
                        .reordering = 0.2,
                        .hold_back = absl::Microseconds(500),
                        .duplication = 0.1,
-                       .corruption = 0.006,
+                       .corruption = rough ? 0.02 : 0.0008,
                        .seed = random_()};
     auto cluster = Cluster::Start(options);
     ASSERT_TRUE(cluster.ok()) << cluster.status();
     std::vector<size_t> open(requests_.size());
     std::iota(open.begin(), open.end(), 0);
-    for (int attempt = 0; !open.empty(); ++attempt) {
-      ASSERT_LT(attempt, 200) << open.size() << " requests never got an answer";
+    int failures = 0;
+    for (int attempt = 0; !open.empty() && !(rough && attempt == 5); ++attempt) {
+      ASSERT_LT(attempt, 300) << open.size() << " requests never got an answer";
       ASSERT_EQ((*cluster)->workers().WaitUntilReady(absl::Now() + absl::Seconds(60), nullptr), absl::OkStatus());
-      std::vector<GenerationRequest> asked;
-      for (const size_t i : open) asked.push_back(requests_[i]);
-      const std::vector<Generation> got = (*cluster)->Generate(asked);
-      std::vector<size_t> again;
-      for (size_t i = 0; i < got.size(); ++i) {
-        if (got[i].status.ok()) {
-          ExpectSame(got[i], want_[open[i]], absl::StrCat("round ", round, ", request ", open[i]));
-          continue;
-        }
-        ++failures;
-        EXPECT_TRUE(absl::IsUnavailable(got[i].status) || absl::IsDataLoss(got[i].status)) << got[i].status;
-        EXPECT_THAT(got[i].status.message(), ::testing::HasSubstr("layer "));
-        again.push_back(open[i]);
-      }
-      open = std::move(again);
+      open = AskOnce(**cluster, open, failures);
     }
+    EXPECT_TRUE(!rough || failures > 0) << "the test is to lose frames";
   }
-  EXPECT_GT(failures, 0) << "the test is to lose frames";
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, NetworkTest, ::testing::Values("pocket-dictionary", "deepseek_v3", "qwen3_moe"),

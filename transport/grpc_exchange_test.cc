@@ -170,6 +170,36 @@ TEST(GrpcExchangeTest, GetInfoNeedsNoHandshake) {
   EXPECT_EQ(response.protocol_version(), kProtocolVersion);
 }
 
+class CountingHandler final : public FakeHandler {
+ public:
+  std::vector<LayerStatistics> Statistics() const override {
+    return {{.layer = 3, .frames = 4, .frame_experts = 7, .batches = 2, .batch_experts = 5, .expert_tokens = {0, 6, 2}}};
+  }
+};
+
+TEST(GrpcExchangeTest, GetInfoTellsStatisticsWhenAsked) {
+  CountingHandler handler;
+  const auto server = Serve(handler);
+  const auto stub =
+      wire::ExpertService::NewStub(grpc::CreateChannel(AddressOf(*server), grpc::InsecureChannelCredentials()));
+  for (const bool asked : {false, true}) {
+    wire::GetInfoRequest request;
+    request.set_with_statistics(asked);
+    wire::GetInfoResponse response;
+    grpc::ClientContext context;
+    ASSERT_TRUE(stub->GetInfo(&context, request, &response).ok());
+    ASSERT_EQ(response.layers_size(), asked ? 1 : 0);
+    if (!asked) continue;
+    const wire::LayerStatistics& layer = response.layers(0);
+    EXPECT_EQ(layer.layer(), 3);
+    EXPECT_EQ(layer.frames(), 4);
+    EXPECT_EQ(layer.frame_experts(), 7);
+    EXPECT_EQ(layer.batches(), 2);
+    EXPECT_EQ(layer.batch_experts(), 5);
+    EXPECT_THAT(layer.expert_tokens(), ::testing::ElementsAre(0, 6, 2));
+  }
+}
+
 // Loads an expert only when it is let.
 class SlowLoader final : public ExpertHandler {
  public:
