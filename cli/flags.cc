@@ -60,7 +60,7 @@ void AddEngineFlags(CLI::App& app, EngineFlags& flags) {
   AddKvCacheDTypeFlag(app, flags.kv_cache_dtype)->group("Engine");
   add("--kv-cache-memory", flags.kv_cache_memory, "Bytes of KV cache, e.g. 4GiB; 0: from free memory")
       ->transform(CLI::AsSizeValue(false));
-  add("--micro-batches", flags.micro_batches, "Micro-batches of a step, which overlap with the workers; 0: chosen by cost")
+  add("--micro-batches", flags.micro_batches, "Micro-batches of a step, which overlap with the workers; 0: chosen by cost, one with workers on unix: addresses")
       ->check(CLI::Range(0, 8));
   app.add_flag("--prefix-caching,!--no-prefix-caching", flags.prefix_caching,
                "Keep KV blocks of finished requests for prompts that begin alike (the default)")

@@ -32,8 +32,8 @@ struct ExecutorOptions {
   size_t queue_capacity = 1024;
   // Frames for the layer of the oldest one join it up to this many (row, expert) pairs.
   int64_t max_batch_pairs = 16384;
-  // Longest time that the idle thread spins before it sleeps.
-  absl::Duration max_spin = absl::Microseconds(20);
+  // How long the idle thread spins before it sleeps; see Doorbell.
+  absl::Duration spin = transport::kDefaultSpin;
 };
 
 // One thread ("experts") drives the backend, takes the oldest frame together with all frames that wait for the same

@@ -45,7 +45,7 @@ def load(service, options, batch, seed):
 def start(stack, folder, options, workers, transport):
     return stack.enter_context(
         serve(Path(folder, f"{transport}-{workers}.log"), "--log-level", "warning", "--expert-transport", transport,
-              workers=workers, model=options.model, wait=False))
+              "--max-model-len", 1024, "--kv-cache-memory", options.kv_cache_memory, workers=workers, model=options.model, wait=False))
 
 
 def compare(options, transport):
@@ -90,6 +90,7 @@ def main():
     parser.add_argument("--input-len", type=int, default=32)
     parser.add_argument("--output-len", type=int, default=64)
     parser.add_argument("--expert-workers", type=int, default=2)
+    parser.add_argument("--kv-cache-memory", default="512MiB", help="of each service")
     parser.add_argument("--patience", type=int, default=600, help="seconds that loading may take")
     parser.add_argument("--run-with", type=shlex.split, default=[])
     parser.add_argument("--out", type=Path)
