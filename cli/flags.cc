@@ -60,14 +60,16 @@ void AddEngineFlags(CLI::App& app, EngineFlags& flags) {
   AddKvCacheDTypeFlag(app, flags.kv_cache_dtype)->group("Engine");
   add("--kv-cache-memory", flags.kv_cache_memory, "Bytes of KV cache, e.g. 4GiB; 0: from free memory")
       ->transform(CLI::AsSizeValue(false));
-  add("--micro-batches", flags.micro_batches, "Micro-batches of a step, which overlap with the workers; 0: chosen by cost, one with workers on unix: addresses")
+  add("--micro-batches", flags.micro_batches,
+      "Micro-batches of a step, which overlap with the workers; 0: chosen by cost, or 1 where all workers are on unix: "
+      "addresses")
       ->check(CLI::Range(0, 8));
   app.add_flag("--prefix-caching,!--no-prefix-caching", flags.prefix_caching,
                "Keep KV blocks of finished requests for prompts that begin alike (the default)")
       ->group("Engine");
   add("--expert-transport", flags.expert_transport,
-      "How frames travel to expert workers; auto: shared memory with those on unix: addresses where it can be set up, gRPC "
-      "with others")
+      "How frames travel to expert workers; auto: shared memory with those on unix: addresses where it can be set up, "
+      "gRPC with others")
       ->check(CLI::IsMember({"auto", "shm", "grpc"}));
   add("--dispatch-timeout", flags.dispatch_timeout_seconds, "Seconds to wait for an expert worker's answer")
       ->check(CLI::Range(1, 3600));

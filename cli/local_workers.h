@@ -11,8 +11,8 @@
 
 namespace tandem::cli {
 
-// Compute threads of each of `workers` processes that share `cores`: the cores divided among them, but two where there are
-// two, so that the worker with fewer rows of a layer leaves no core idle.
+// Compute threads of each of `workers` processes that share `cores`: the cores divided among them, but two where there
+// are two, so that the worker with fewer rows of a layer leaves no core idle.
 int LocalWorkerThreads(int cores, int workers);
 
 struct LocalWorkersOptions {

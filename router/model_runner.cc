@@ -17,7 +17,10 @@ using scheduler::PipelineTask;
 
 ModelRunner::ModelRunner(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
                          ModelRunnerOptions options)
-    : decoder_(decoder), workers_(workers), options_(options), dispatcher_(decoder, workers, counters, options.dispatch_timeout) {
+    : decoder_(decoder),
+      workers_(workers),
+      options_(options),
+      dispatcher_(decoder, workers, counters, options.dispatch_timeout) {
   for (const auto& layer : decoder.spec().layers) {
     shape_.experts.push_back(layer.experts);
   }

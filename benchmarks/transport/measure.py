@@ -3,9 +3,9 @@
 
   measure.py BUILD_DIR [--repetitions 5] [--out DIRECTORY]
 
-Writes transport_shm.json and transport_grpc.json into DIRECTORY (default: benchmarks/results). Reference and transport run
-interleaved in one program; figures are medians over the repetitions. Nothing else should run meanwhile: both sides of a
-connection need a core of their own.
+Writes transport_shm.json and transport_grpc.json into DIRECTORY (default: benchmarks/results). Reference and transport
+run interleaved in one program; figures are medians over the repetitions. Nothing else should run meanwhile: both sides
+of a connection need a core of their own.
 """
 
 import argparse
@@ -22,8 +22,9 @@ from continuous_batching import processor  # noqa: E402
 def run(program, options):
     """Medians of every benchmark: {name: {argument: fields}}."""
     done = subprocess.run(
-        [program, "--benchmark_format=json", f"--benchmark_repetitions={options.repetitions}", "--benchmark_min_time=0.2",
-         "--benchmark_enable_random_interleaving=true", "--benchmark_report_aggregates_only=true"],
+        [program, "--benchmark_format=json", f"--benchmark_repetitions={options.repetitions}",
+         "--benchmark_min_time=0.2", "--benchmark_enable_random_interleaving=true",
+         "--benchmark_report_aggregates_only=true"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
     medians = {}
     for entry in json.loads(done.stdout)["benchmarks"]:
@@ -36,8 +37,9 @@ def run(program, options):
 def round_trips(medians):
     for size, bare in sorted(medians["BareRingRoundTrip"].items()):
         shm = medians["ShmRoundTrip"][size]
-        yield {"bytes_each_way": size, "bare_ring_p50_us": round(bare["p50_us"], 3), "shm_p50_us": round(shm["p50_us"], 3),
-               "shm_p99_us": round(shm["p99_us"], 3), "shm_to_bare": round(shm["p50_us"] / bare["p50_us"], 2)}
+        yield {"bytes_each_way": size, "bare_ring_p50_us": round(bare["p50_us"], 3),
+               "shm_p50_us": round(shm["p50_us"], 3), "shm_p99_us": round(shm["p99_us"], 3),
+               "shm_to_bare": round(shm["p50_us"] / bare["p50_us"], 2)}
 
 
 def rates(medians, reference, measured):
@@ -68,7 +70,8 @@ def main():
            "one_way_against_memcpy": list(rates(shm, "Memcpy", "ShmOneWay"))})
     grpc = run(programs / "transport_grpc_benchmark", options)
     write(options.out / "transport_grpc.json", options,
-          {"one_way_over_loopback_against_a_bare_grpc_stream": list(rates(grpc, "BareGrpcStream", "GrpcChannelStream"))})
+          {"one_way_over_loopback_against_a_bare_grpc_stream":
+               list(rates(grpc, "BareGrpcStream", "GrpcChannelStream"))})
 
 
 if __name__ == "__main__":
