@@ -38,7 +38,7 @@ absl::Duration Spin(const OverlapRigOptions& options) {
 expert_worker::ExecutorOptions ExecutorOptionsFor(const OverlapRigOptions& options) {
   expert_worker::ExecutorOptions executor;
   if (options.polled_network) {
-    executor.max_spin = Spin(options);
+    executor.spin = Spin(options);
   }
   return executor;
 }

@@ -43,6 +43,14 @@ transport::TransportChoice ChooseTransport(absl::string_view flag) {
                           : transport::TransportChoice::kAuto;
 }
 
+// Experts on the router's own cores cannot overlap with it, and cutting a batch reads their weights more than once.
+int ChooseMicroBatches(int requested, const std::vector<std::string>& workers) {
+  const bool share_cores =
+      std::all_of(workers.begin(), workers.end(),
+                  [](const std::string& address) { return absl::string_view(address).substr(0, 5) == "unix:"; });
+  return workers.empty() || (requested == 0 && share_cores) ? 1 : requested;
+}
+
 }  // namespace
 
 expert_worker::ExpertLoader MakeExpertLoader(std::shared_ptr<const OpenedModel> opened, compute::Backend* backend) {
@@ -108,7 +116,9 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_
                                             }));
   runtime->decoder_ = std::make_unique<model::Decoder>(spec, model.dtypes, std::move(weights), *runtime->backend_);
   RETURN_IF_ERROR(runtime->workers_->WaitUntilReady(absl::Now() + worker_timeout, progress));
-  RETURN_IF_ERROR(runtime->StartEngine(flags, max_model_len));
+  EngineFlags engine = flags;
+  engine.micro_batches = ChooseMicroBatches(flags.micro_batches, workers);
+  RETURN_IF_ERROR(runtime->StartEngine(engine, max_model_len));
   if (!flags.trace.empty()) {
     ASSIGN_OR_RETURN(runtime->trace_file_, TraceFile::Start(flags.trace, runtime->engine_->recorder()));
   }
@@ -123,8 +133,7 @@ absl::Status RouterRuntime::StartEngine(const EngineFlags& flags, int64_t max_mo
   options.max_queue = flags.max_queue;
   options.max_model_len = max_model_len;
   options.prefix_caching = flags.prefix_caching;
-  // Experts inside this process leave nothing to overlap with.
-  options.micro_batches = inline_experts_ != nullptr ? 1 : flags.micro_batches;
+  options.micro_batches = flags.micro_batches;
   options.dispatch_timeout = absl::Seconds(flags.dispatch_timeout_seconds);
   options.eos_token_ids = model.config.generation.eos_token_ids;
   const int64_t block_bytes =

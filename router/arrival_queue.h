@@ -14,8 +14,8 @@
 
 namespace tandem::router {
 
-// Push from any thread; the rest from the one that waits at the doorbell. Held by shared_ptr: late answers may come when
-// nobody reads any more.
+// Push from any thread; the rest from the one that waits at the doorbell. Held by shared_ptr: late answers may come
+// when nobody reads any more.
 class ArrivalQueue {
  public:
   explicit ArrivalQueue(std::shared_ptr<transport::Doorbell> doorbell) : doorbell_(std::move(doorbell)) {}

@@ -43,7 +43,13 @@ ShmLink::ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t ma
       peer_(std::move(peer)),
       max_message_bytes_(max_message_bytes),
       out_(side == Side::kRouter ? segment_.dispatch() : segment_.combine()),
-      in_(side == Side::kRouter ? segment_.combine() : segment_.dispatch()) {}
+      in_(side == Side::kRouter ? segment_.combine() : segment_.dispatch()),
+      in_control_(*(side == Side::kRouter ? segment_.combine() : segment_.dispatch()).control) {}
+
+bool ShmLink::Idle() const {
+  return in_control_.head.load(std::memory_order_seq_cst) == taken_.load(std::memory_order_seq_cst) &&
+         backlog_size_.load(std::memory_order_seq_cst) == 0;
+}
 
 FrameBuffer ShmLink::Lend(size_t prefix_bytes, size_t bytes) {
   const size_t prefix = AlignRecord(prefix_bytes);
@@ -124,6 +130,7 @@ absl::Status ShmLink::Send(absl::Span<const absl::Span<const std::byte>> parts) 
       FrameBuffer message(bytes);
       CopyParts(parts, message.mutable_bytes().data());
       backlog_.push_back(std::move(message));
+      backlog_size_ = backlog_.size();
       return FlushLocked();
     }
     CopyParts(parts, slot->body);
@@ -171,6 +178,7 @@ absl::StatusOr<bool> ShmLink::SendPiece() {
   sent_of_front_ += bytes;
   if (sent_of_front_ == message.size()) {
     backlog_.pop_front();
+    backlog_size_ = backlog_.size();
     sent_of_front_ = 0;
   }
   return true;
@@ -187,6 +195,7 @@ absl::StatusOr<std::optional<FrameBuffer>> ShmLink::Receive() {
         return std::nullopt;
       }
       record = *taken;
+      taken_ = record.position + record.header.record_bytes;
       if (record.header.kind == RecordKind::kPart) {
         RETURN_IF_ERROR(Append(record));
         if (received_ == partial_.size()) {
@@ -234,9 +243,6 @@ void ShmLink::Release(uint64_t position) {
   }
 }
 
-size_t ShmLink::backlog() const {
-  absl::MutexLock lock(&out_mutex_);
-  return backlog_.size();
-}
+size_t ShmLink::backlog() const { return backlog_size_; }
 
 }  // namespace tandem::transport

@@ -3,6 +3,7 @@
 // Thread-safe. Held by shared_ptr: received messages lie in the rings and keep them mapped.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <optional>
@@ -38,6 +39,9 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   // Errors: DATA_LOSS (the other side broke the ring).
   absl::StatusOr<std::optional<FrameBuffer>> Receive();
 
+  // True while there is nothing to Receive and nothing to Flush; a few nanoseconds.
+  bool Idle() const;
+
   // Sends what has waited for room, as far as there is some. To be called when this side's doorbell rang.
   absl::Status Flush();
 
@@ -60,7 +64,7 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   const RemoteDoorbell peer_;
   const uint64_t max_message_bytes_;
 
-  mutable absl::Mutex out_mutex_;
+  absl::Mutex out_mutex_;
   RingProducer out_ ABSL_GUARDED_BY(out_mutex_);
   struct Lent {
     RingProducer::Slot slot;
@@ -69,9 +73,12 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   absl::flat_hash_map<const std::byte*, Lent> lent_ ABSL_GUARDED_BY(out_mutex_);  // by the part's begin
   std::deque<FrameBuffer> backlog_ ABSL_GUARDED_BY(out_mutex_);
   size_t sent_of_front_ ABSL_GUARDED_BY(out_mutex_) = 0;
+  std::atomic<size_t> backlog_size_ = 0;  // written under out_mutex_
 
   absl::Mutex in_mutex_;
   RingConsumer in_ ABSL_GUARDED_BY(in_mutex_);
+  const RingControl& in_control_;
+  std::atomic<uint64_t> taken_ = 0;  // position behind the last record that was taken; written under in_mutex_
   FrameBuffer partial_ ABSL_GUARDED_BY(in_mutex_);  // a message that comes in pieces
   size_t received_ ABSL_GUARDED_BY(in_mutex_) = 0;  // of it
 };

@@ -5,10 +5,10 @@
 
 MODEL is any checkpoint, for example tools/make_synthetic.py olmoe-1b-7b DIR --layers 8. For each transport two services
 stay up, one whole and one split, both with their default threads; `tandem bench serve` in a closed loop of BATCH
-requests loads them by turns, A B B A. Both get the same prompts, new ones each time, and so do the same work. Ratios are
-medians over the rounds of split / whole in one round: tokens/s with prompts included, decode alone (time per output token),
-and time to first token. Both services together must fit into memory. COMMAND is put before every run of the load, for
-example one that waits until nothing else runs.
+requests loads them by turns, A B B A. Both get the same prompts, new ones each time, and so do the same work. Ratios
+are medians over the rounds of split / whole in one round: tokens/s with prompts included, decode alone (time per output
+token), and time to first token. Both services together must fit into memory. COMMAND is put before every run of the
+load, for example one that waits until nothing else runs.
 """
 
 import argparse
@@ -45,7 +45,8 @@ def load(service, options, batch, seed):
 def start(stack, folder, options, workers, transport):
     return stack.enter_context(
         serve(Path(folder, f"{transport}-{workers}.log"), "--log-level", "warning", "--expert-transport", transport,
-              workers=workers, model=options.model, wait=False))
+              "--max-model-len", 1024, "--kv-cache-memory", options.kv_cache_memory, workers=workers,
+              model=options.model, wait=False))
 
 
 def compare(options, transport):
@@ -60,7 +61,8 @@ def compare(options, transport):
         for number in range(options.rounds):
             for batch in options.batches:
                 order = services if number % 2 == 0 else services[::-1]
-                reports = {id(service): load(service, options, batch, seed=100 * (number + 1) + batch) for service in order}
+                seed = 100 * (number + 1) + batch
+                reports = {id(service): load(service, options, batch, seed) for service in order}
                 whole, split = (reports[id(service)] for service in services)
                 runs[batch].append((whole, split))
                 print(f"{transport}, batch {batch:3}: {whole['tokens_per_second']:7.2f} tokens/s whole, "
@@ -90,6 +92,7 @@ def main():
     parser.add_argument("--input-len", type=int, default=32)
     parser.add_argument("--output-len", type=int, default=64)
     parser.add_argument("--expert-workers", type=int, default=2)
+    parser.add_argument("--kv-cache-memory", default="512MiB", help="of each service")
     parser.add_argument("--patience", type=int, default=600, help="seconds that loading may take")
     parser.add_argument("--run-with", type=shlex.split, default=[])
     parser.add_argument("--out", type=Path)
@@ -97,14 +100,15 @@ def main():
     results = [summary(transport, batch, runs) for transport in options.transports
                for batch, runs in compare(options, transport).items()]
     for result in results:
-        print(f"{result['transport']}, batch {result['batch']:3}: {result['tokens_per_second_ratio']:.3f} of the tokens/s, "
-              f"{result['decode_ratio']:.3f} in decode alone, {result['ttft_ratio']:.3f} times the time to the first token")
+        print(f"{result['transport']}, batch {result['batch']:3}: {result['tokens_per_second_ratio']:.3f} of the "
+              f"tokens/s, {result['decode_ratio']:.3f} in decode alone, {result['ttft_ratio']:.3f} times the time to "
+              "the first token")
     commit = subprocess.run(["git", "-C", REPOSITORY, "rev-parse", "--short", "HEAD"], capture_output=True, text=True,
                             check=False)
     report = {"benchmark": "one router with local expert workers against experts inside the router, interleaved",
               "processor": processor(), "commit": commit.stdout.strip(), "model": options.model.resolve().name,
-              "expert_workers": options.expert_workers, "input_len": options.input_len, "output_len": options.output_len,
-              "rounds": options.rounds, "results": results}
+              "expert_workers": options.expert_workers, "input_len": options.input_len,
+              "output_len": options.output_len, "rounds": options.rounds, "results": results}
     if options.out:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         options.out.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

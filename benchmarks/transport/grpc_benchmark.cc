@@ -1,5 +1,6 @@
 // The gRPC channel against the least that gRPC can do, in one run: frames of some size stream one way over loopback and
-// each is answered by a few bytes, through GrpcChannel and through a bare stream of byte buffers that nobody looks into.
+// each is answered by a few bytes, through GrpcChannel and through a bare stream of byte buffers that nobody looks
+// into.
 #include <benchmark/benchmark.h>
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/async_generic_service.h>
@@ -93,8 +94,8 @@ class BareService final : public grpc::CallbackGenericService {
 class BareStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
   BareStream(const std::string& address, size_t message_bytes)
-      : message_(Message(message_bytes)), stub_(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(),
-                                                                          Unlimited())) {
+      : message_(Message(message_bytes)),
+        stub_(grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), Unlimited())) {
     stub_.PrepareBidiStreamingCall(&context_, "/bare/Stream", grpc::StubOptions(), this);
     AddHold();
     StartRead(&answer_);

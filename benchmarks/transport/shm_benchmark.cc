@@ -1,6 +1,7 @@
 // Shared memory against what it could be at best, in one run: the round trip of a payload through a ShmStream and a
 // ShmServer against a bare ring between two threads, both with one copy in and one copy out at each side; and the rate
-// of frames one way, left where they lie, against memcpy. The sides are bound to two CPUs where there are two. Round trips report their p50 and p99 in microseconds.
+// of frames one way, left where they lie, against memcpy. The sides are bound to two CPUs where there are two. Round
+// trips report their p50 and p99 in microseconds.
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
@@ -173,8 +174,8 @@ class Pair {
       worker_.emplace("worker", *worker_doorbell_, [server = server_] { server->Poll(); });
     }
     auto pending = std::make_shared<PendingFrames>("worker", 1024, std::make_shared<DeadlineQueue>());
-    auto stream =
-        ShmStream::Connect(server_->offer(), {.doorbell = doorbell_}, std::move(pending), absl::Now() + absl::Seconds(10));
+    auto stream = ShmStream::Connect(server_->offer(), {.doorbell = doorbell_}, std::move(pending),
+                                     absl::Now() + absl::Seconds(10));
     if (stream.ok()) {
       stream_ = *std::move(stream);
     }
