@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -106,7 +107,8 @@ absl::Status Compare(const PlanFlags& flags, scheduler::PlanInput input) {
     input.trace_step = flags.trace.empty() ? -1 : 8;
     const absl::StatusOr<scheduler::PlanResult> plan = scheduler::Predict(input);
     if (!plan.ok() && !one && absl::IsResourceExhausted(plan.status()) && !flags.json) {
-      absl::PrintF("%7d %7d   %s\n", layout.routers, layout.workers, plan.status().message());
+      const std::string message(plan.status().message());
+      absl::PrintF("%7d %7d   %s\n", layout.routers, layout.workers, message.substr(0, message.find(';')));
       continue;
     }
     RETURN_IF_ERROR(plan.status());
