@@ -64,7 +64,8 @@ def test_a_timeline_shows_routers_wire_and_workers(tmp_path):
     plan("--workers", "1", "--micro-batches", "2", "--latency", "500", "--concurrency", "16", "--trace", trace)
     events = json.loads(trace.read_text())["traceEvents"]
     names = {event["args"]["name"]: event["tid"] for event in events if event["ph"] == "M"}
-    assert set(names) == {"router 0", "wire, dispatch", "expert workers", "wire, combine"}
+    assert set(names) == {"router 0", "expert workers", "dispatch of micro-batch 0", "dispatch of micro-batch 1",
+                          "combine of micro-batch 0", "combine of micro-batch 1"}
     spans = [event for event in events if event["ph"] == "X"]
     assert {span["tid"] for span in spans} == set(names.values())
     assert {span["args"]["micro_batch"] for span in spans} == {-1, 0, 1}
