@@ -12,12 +12,24 @@
 
 namespace tandem::cli {
 
+absl::StatusOr<OverlapRigOptions> SeparateCpus() {
+  const std::vector<int> cpus = AvailableCpus();
+  if (cpus.size() < 2) {
+    return absl::FailedPreconditionError("overlap needs two CPUs, one for the router and one for the experts");
+  }
+  const auto middle = cpus.begin() + static_cast<int64_t>(cpus.size() / 2);
+  OverlapRigOptions options;
+  options.router_cpus.assign(cpus.begin(), middle);
+  options.worker_cpus.assign(middle, cpus.end());
+  return options;
+}
+
 absl::StatusOr<std::unique_ptr<OverlapRig>> OverlapRig::Start(std::shared_ptr<const OpenedModel> opened,
                                                               const OverlapRigOptions& options) {
   std::unique_ptr<OverlapRig> rig(new OverlapRig());
   rig->opened_ = std::move(opened);
-  for (int i = 0; i < options.workers; ++i) {
-    rig->StartWorker(options, i);
+  for (int i = 0; i < options.num_workers; ++i) {
+    rig->StartWorker(options);
   }
   RETURN_IF_ERROR(rig->StartRouter(options));
   return rig;
@@ -26,44 +38,28 @@ absl::StatusOr<std::unique_ptr<OverlapRig>> OverlapRig::Start(std::shared_ptr<co
 int OverlapRig::moe_layers() const { return static_cast<int>(opened_->config.spec.moe_layers().size()); }
 
 // Threads inherit the CPUs of the one that makes them.
-void OverlapRig::StartWorker(const OverlapRigOptions& options, int index) {
+void OverlapRig::StartWorker(const OverlapRigOptions& options) {
   const ScopedCpuAffinity affinity(options.worker_cpus);
   const model::ModelSpec& spec = opened_->config.spec;
-  Worker& worker = expert_workers_.emplace_back();
+  const std::string name = absl::StrCat("worker-", experts_.size());
+  Worker& worker = experts_.emplace_back();
   worker.backend = compute::cpu::CreateCpuBackend({.num_threads = static_cast<int>(options.worker_cpus.size())});
   worker.store = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, worker.backend.get()));
   worker.probe = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
   worker.executor = std::make_unique<expert_worker::ExpertExecutor>(
-      expert_worker::WorkerIdentity{absl::StrCat("worker-", index), opened_->identity},
-      expert_worker::ExecutorOptions{}, *worker.backend, *worker.store, *worker.probe);
+      expert_worker::WorkerIdentity{name, opened_->identity}, expert_worker::ExecutorOptions{}, *worker.backend,
+      *worker.store, *worker.probe);
 }
 
-void OverlapRig::StartInlineExperts() {
+router::WorkerPool::ChannelFactory OverlapRig::StartInlineExperts() {
   const model::ModelSpec& spec = opened_->config.spec;
   inline_store_ = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, router_backend_.get()));
   inline_probe_ = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
   inline_experts_ = std::make_unique<expert_worker::InlineExperts>(
       expert_worker::WorkerIdentity{"in-process", opened_->identity}, *router_backend_, *inline_store_, *inline_probe_);
-}
-
-std::vector<router::WorkerPool::ChannelFactory> OverlapRig::MakeChannels(const OverlapRigOptions& options) {
-  std::vector<router::WorkerPool::ChannelFactory> factories;
-  if (options.workers == 0) {
-    StartInlineExperts();
-    factories.push_back([this](const std::function<void()>&) {
-      return transport::MakeInProcessChannel("in-process", inline_experts_.get());
-    });
-  }
-  for (Worker& worker : expert_workers_) {
-    factories.push_back([&worker, options](const std::function<void()>&) {
-      auto channel = transport::MakeInProcessChannel(worker.executor->Info().worker_id, worker.executor.get());
-      const ScopedCpuAffinity network_affinity(options.worker_cpus);
-      return options.network.latency > absl::ZeroDuration()
-                 ? transport::MakeSimulatedNetworkChannel(std::move(channel), options.network)
-                 : std::move(channel);
-    });
-  }
-  return factories;
+  return [this](const std::function<void()>&) {
+    return transport::MakeInProcessChannel("in-process", inline_experts_.get());
+  };
 }
 
 absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
@@ -71,23 +67,36 @@ absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
   const OpenedModel& model = *opened_;
   const model::ModelSpec& spec = model.config.spec;
   router_backend_ = compute::cpu::CreateCpuBackend({.num_threads = static_cast<int>(options.router_cpus.size())});
-  const std::vector<router::WorkerPool::ChannelFactory> channels = MakeChannels(options);
+  const bool has_network = options.network.latency > absl::ZeroDuration() || options.network.bytes_per_second > 0;
+  std::vector<router::WorkerPool::ChannelFactory> factories;
+  for (const Worker& worker : experts_) {
+    factories.push_back([&](const std::function<void()>&) {
+      auto channel = transport::MakeInProcessChannel(worker.executor->Info().worker_id, worker.executor.get());
+      const ScopedCpuAffinity network_affinity(options.worker_cpus);
+      return has_network ? transport::MakeSimulatedNetworkChannel(std::move(channel), options.network)
+                         : std::move(channel);
+    });
+  }
+  if (factories.empty()) {
+    factories.push_back(StartInlineExperts());
+  }
   workers_ = std::make_unique<router::WorkerPool>(
-      channels, model.identity,
-      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, static_cast<int>(channels.size())),
+      factories, model.identity,
+      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, static_cast<int>(factories.size())),
       router::WorkerPool::Options{});
   const int64_t max_model_len = std::min<int64_t>(options.max_model_len, spec.max_position_embeddings);
-  ASSIGN_OR_RETURN(model::RouterWeights weights, model::LoadRouterWeights(spec, model.checkpoint, model.dtypes,
-                                                                          max_model_len, *router_backend_, nullptr));
+  ASSIGN_OR_RETURN(model::RouterWeights weights,
+                   model::LoadRouterWeights(spec, model.checkpoint, model.dtypes, max_model_len, *router_backend_,
+                                            nullptr));
   decoder_ = std::make_unique<model::Decoder>(spec, model.dtypes, std::move(weights), *router_backend_);
   RETURN_IF_ERROR(workers_->WaitUntilReady(absl::Now() + absl::Minutes(30), nullptr));
   router::EngineOptions engine;
-  engine.max_batch_tokens = std::max<int64_t>(kOverlapRigStepTokens, options.max_sequences);
+  engine.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
   engine.max_sequences = options.max_sequences;
   engine.max_model_len = max_model_len;
   engine.num_kv_blocks = options.max_sequences * ((max_model_len + engine.kv_block_size - 1) / engine.kv_block_size);
   engine.prefix_caching = false;
-  engine.micro_batches = options.workers == 0 ? 1 : 0;
+  engine.micro_batches = options.num_workers == 0 ? 1 : 0;
   ASSIGN_OR_RETURN(engine_, router::Engine::Create(*decoder_, *workers_, engine));
   return absl::OkStatus();
 }

@@ -1,5 +1,5 @@
-// A router and expert workers in one process, on separate CPUs, with a simulated network between them: what `tandem
-// bench overlap` and `tandem bench layouts` measure on.
+// A router and expert workers in one process, on separate CPUs, with a simulated network between them: what `tandem bench
+// overlap`, `accounting` and `timeline` run on.
 #pragma once
 
 #include <memory>
@@ -14,16 +14,18 @@
 
 namespace tandem::cli {
 
-inline constexpr int64_t kOverlapRigStepTokens = 512;  // of one step, at least
-
 struct OverlapRigOptions {
   std::vector<int> router_cpus;  // one compute thread each
-  std::vector<int> worker_cpus;  // of every worker: several of them take turns
-  int workers = 1;               // 0: experts inside the router
+  std::vector<int> worker_cpus;  // shared by the workers
+  int num_workers = 1;           // 0: experts inside the router
+  int max_batch_tokens = 512;
   int max_sequences = 64;
   int64_t max_model_len = 512;
   transport::NetworkConditions network;
 };
+
+// The first half of this process's CPUs for the router, the other one for the workers. Errors: FAILED_PRECONDITION.
+absl::StatusOr<OverlapRigOptions> SeparateCpus();
 
 // Immutable after Start, apart from the engine.
 class OverlapRig {
@@ -37,20 +39,18 @@ class OverlapRig {
 
  private:
   OverlapRig() = default;
-  void StartWorker(const OverlapRigOptions& options, int index);
-  void StartInlineExperts();
-  std::vector<router::WorkerPool::ChannelFactory> MakeChannels(const OverlapRigOptions& options);
+  void StartWorker(const OverlapRigOptions& options);
+  router::WorkerPool::ChannelFactory StartInlineExperts();
   absl::Status StartRouter(const OverlapRigOptions& options);
 
   std::shared_ptr<const OpenedModel> opened_;
-  // In the order in which they are made.
   struct Worker {
     std::unique_ptr<compute::Backend> backend;
     std::unique_ptr<expert_worker::ExpertStore> store;
     std::unique_ptr<expert_worker::ExpertProbe> probe;
     std::unique_ptr<expert_worker::ExpertExecutor> executor;
   };
-  std::vector<Worker> expert_workers_;
+  std::vector<Worker> experts_;
   std::unique_ptr<compute::Backend> router_backend_;
   // Only without workers.
   std::unique_ptr<expert_worker::ExpertStore> inline_store_;
