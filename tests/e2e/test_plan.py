@@ -129,3 +129,37 @@ def test_the_committed_validation_is_within_its_bounds():
     assert result["all"]["layouts"] >= 60 and result["blind"]["layouts"] >= 10
     for part in ("all", "blind"):
         assert result[part]["median"] <= 0.05 and result[part]["max"] <= 0.15
+
+
+def test_a_measured_profile_of_this_machine_plans_its_model(tmp_path):
+    profile = tmp_path / "here.json"
+    done = run_tandem("bench", "hardware", MODEL, "--out", profile, "--rounds", "1")
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(profile.read_text())["measured"][0]["router"]) > 10
+    flags = ["--workers", "1", "--concurrency", "8", "--prompt-tokens", "64", "--output-tokens", "24", "--requests", "8"]
+    here = json.loads(plan(*flags, "--json", hardware=profile))
+    assert here["itl_ms"]["p50"] > 0
+    for transport in ("shm", "grpc-unix", "grpc-tcp"):
+        link = tmp_path / f"here-{transport}.json"
+        over = json.loads(plan(*flags, "--network", link, "--json", hardware=profile))
+        assert over["itl_ms"]["p50"] > 0
+
+
+def test_layouts_are_measured_each_next_to_the_reference(tmp_path):
+    grid = tmp_path / "grid.json"
+    layouts = [{"workers": w, "batch": 4, "context": 8, "latency_ms": l, "micro_batches": m}
+               for w, l, m in ((0, 0, 1), (2, 0, 2), (1, 1, 1))]
+    grid.write_text(json.dumps(layouts))
+    done = run_tandem("bench", "layouts", MODEL, "--grid", grid, "--rounds", "1", "--steps", "4")
+    assert done.returncode == 0, done.stderr
+    measured = json.loads(done.stdout)["layouts"]
+    assert [entry["workers"] for entry in measured] == [0, 2, 1]
+    assert [entry["micro_batches_mean"] for entry in measured] == [1, 2, 1]
+    assert measured[2]["step_ms"] > 8  # four layers with experts, a millisecond there and back
+    for entry in measured:
+        parts = sum(entry[f"{part}_ms"] for part in ("router", "shared", "wait", "head", "rest"))
+        assert parts == pytest.approx(entry["step_ms"], rel=0.05)
+        assert entry["reference_step_ms"] > 0
+    grid.write_text('[{"workers": -1}]')
+    done = run_tandem("bench", "layouts", MODEL, "--grid", grid)
+    assert done.returncode == 1 and "workers" in done.stderr
