@@ -94,7 +94,8 @@ absl::Status Compare(const PlanFlags& flags, scheduler::PlanInput input) {
   const std::vector<scheduler::ClusterLayout> layouts = Layouts(flags, input.layout);
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
   const bool one = layouts.size() == 1;
-  input.layout = layouts.front();
+  input.layout = *std::max_element(layouts.begin(), layouts.end(),
+                                   [](const auto& a, const auto& b) { return a.workers < b.workers; });
   if (!flags.json) {
     PrintPlanHeader(input);
     if (!one) {

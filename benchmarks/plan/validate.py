@@ -25,10 +25,11 @@ import grid
 
 ROOT = Path(__file__).resolve().parents[2]
 TANDEM = os.environ.get("TANDEM_BIN", str(ROOT / "build/release/tandem"))
-RESULTS = ROOT / "benchmarks/results/plan"
-PROFILE = RESULTS / "calibration.json"
 SLOWDOWNS = [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5]
 DECODE_STEPS = 24
+
+# Set by main.
+MODEL = RESULTS = PROFILE = None
 
 
 def run(*arguments):
@@ -127,7 +128,7 @@ def summary(rows):
             "p90": round(sorted(errors)[int(0.9 * (len(errors) - 1))], 4)}
 
 
-def report(_):
+def report(arguments):
     rows = compare()
     blind = [row for row in rows if row["blind"]]
     # Latency is known beforehand: layouts without it are the harder half.
@@ -136,7 +137,7 @@ def report(_):
               "without_drift_correction": summary([{"error": row["uncorrected_error"]} for row in rows]), "layouts": rows}
     if blind:
         result["blind"] = summary(blind)
-        plot(rows, ROOT / "docs/images/plan_validation.svg")
+        plot(rows, arguments.plot)
     write("validation.json", result)
     for row in rows:
         flag = "blind" if row["blind"] else ""
@@ -191,6 +192,8 @@ def plot(rows, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=str(ROOT / "models/pocket-dictionary"))
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results/plan", help="folder of the JSON files")
+    parser.add_argument("--plot", type=Path, default=ROOT / "docs/images/plan_validation.svg")
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("calibrate")
     command.add_argument("--rounds", type=int, default=7)
@@ -207,8 +210,8 @@ def main():
     command = commands.add_parser("report")
     command.set_defaults(run=report)
     arguments = parser.parse_args()
-    global MODEL
-    MODEL = arguments.model
+    global MODEL, RESULTS, PROFILE
+    MODEL, RESULTS, PROFILE = arguments.model, arguments.results, arguments.results / "calibration.json"
     arguments.run(arguments)
 
 

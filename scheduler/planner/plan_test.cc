@@ -280,6 +280,15 @@ TEST(Search, SaysHowFarTheBestLayoutIsOff) {
   EXPECT_THAT(std::string(late.message()), testing::HasSubstr("misses by"));
 }
 
+TEST(Search, APromiseThatWasNeverPutToTheTestIsNotKept) {
+  PlanResult plan;
+  EXPECT_FALSE(Meets(plan, {.itl_p99 = 1}));
+  plan.simulation.itl = {0.5};
+  plan.itl.p99 = 0.5;
+  EXPECT_TRUE(Meets(plan, {.itl_p99 = 1}));
+  EXPECT_FALSE(Meets(plan, {.ttft_p99 = 1, .itl_p99 = 1}));
+}
+
 TEST(Search, DeviceCountsDoubleUpToTheMost) {
   EXPECT_THAT(DeviceCounts(12), testing::ElementsAre(1, 2, 4, 8, 12));
   EXPECT_THAT(DeviceCounts(8), testing::ElementsAre(1, 2, 4, 8));

@@ -74,7 +74,12 @@ std::vector<int> DeviceCounts(int most) {
   return counts;
 }
 
-bool Meets(const PlanResult& plan, const ServiceLevel& level) { return plan.keeps_up && Miss(plan, level) <= 1; }
+bool Meets(const PlanResult& plan, const ServiceLevel& level) {
+  // What never happened within the simulated time is not a promise kept.
+  const bool known = (level.ttft_p99 == 0 || !plan.simulation.ttft.empty()) &&
+                     (level.itl_p99 == 0 || !plan.simulation.itl.empty());
+  return known && plan.keeps_up && Miss(plan, level) <= 1;
+}
 
 absl::StatusOr<SearchResult> FindCheapest(const PlanInput& base, const SearchSpace& space, const ServiceLevel& level) {
   SearchResult result;
