@@ -16,6 +16,7 @@ report reads between them.
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -210,6 +211,7 @@ def main():
     command = commands.add_parser("report")
     command.set_defaults(run=report)
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what is being run as well
     global MODEL, RESULTS, PROFILE
     MODEL, RESULTS, PROFILE = arguments.model, arguments.results, arguments.results / "calibration.json"
     arguments.run(arguments)
