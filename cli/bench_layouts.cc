@@ -9,7 +9,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/cpu_affinity.h"
 #include "base/file.h"
 #include "base/status.h"
 #include "cli/flags.h"
@@ -69,12 +68,8 @@ absl::StatusOr<std::vector<Cell>> ReadGrid(const LayoutsFlags& flags) {
 // One rig for each number of workers and latency, made when it is first needed.
 class Rigs {
  public:
-  Rigs(std::shared_ptr<const OpenedModel> opened, const std::vector<Cell>& cells, int steps)
-      : opened_(std::move(opened)) {
-    const std::vector<int> cpus = AvailableCpus();
-    const auto half = cpus.begin() + static_cast<int64_t>(cpus.size() / 2);
-    options_.router_cpus.assign(cpus.begin(), half);
-    options_.worker_cpus.assign(half, cpus.end());
+  Rigs(std::shared_ptr<const OpenedModel> opened, OverlapRigOptions cpus, const std::vector<Cell>& cells, int steps)
+      : opened_(std::move(opened)), options_(std::move(cpus)) {
     options_.max_model_len = 0;
     options_.max_sequences = 0;
     Include(Reference(), 4 * steps);
@@ -99,7 +94,7 @@ class Rigs {
     LayoutRun run = cell.run;
     run.steps = StepsFor(run.batch, steps);
     options_.max_sequences = std::max(options_.max_sequences, run.batch);
-    options_.max_model_len = std::max(options_.max_model_len, ContextFor(run, kOverlapRigStepTokens));
+    options_.max_model_len = std::max(options_.max_model_len, ContextFor(run, options_.max_batch_tokens));
   }
 
   const std::shared_ptr<const OpenedModel> opened_;
@@ -133,13 +128,11 @@ Json ToJson(const Cell& cell, const MeasuredStep& step, const MeasuredStep& refe
 
 absl::Status Run(const LayoutsFlags& flags) {
   RETURN_IF_ERROR(StartLogging("bench", flags.log));
-  if (AvailableCpus().size() < 2) {
-    return absl::FailedPreconditionError("layouts need two CPUs, one for the router and one for the experts");
-  }
+  ASSIGN_OR_RETURN(const OverlapRigOptions cpus, SeparateCpus());
   ASSIGN_OR_RETURN(const std::vector<Cell> cells, ReadGrid(flags));
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
                    OpenModel(flags.model.model_dir, flags.model.dtype));
-  Rigs rigs(opened, cells, flags.steps);
+  Rigs rigs(opened, cpus, cells, flags.steps);
   Json json = {{"model", opened->name}, {"steps", flags.steps}, {"rounds", flags.rounds}, {"layouts", Json::array()}};
   for (size_t i = 0; i < cells.size(); ++i) {
     // Once for warming up.

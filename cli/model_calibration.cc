@@ -6,7 +6,6 @@
 #include <map>
 #include <vector>
 
-#include "base/cpu_affinity.h"
 #include "base/status.h"
 #include "cli/layout_measurement.h"
 #include "cli/overlap_rig.h"
@@ -23,6 +22,7 @@ constexpr int kShortContext = 16;
 constexpr int kLongContext = 384;
 constexpr int kLongBatches[] = {8, 16, 32};
 constexpr int kPrompts[] = {128, 256, 512};
+constexpr int kLongestPrompt = 512;
 constexpr int kManyWorkers = 3;
 constexpr double kNetworkLatency = 1e-3;  // long enough for threads to sleep
 
@@ -38,18 +38,11 @@ struct Rigs {
 };
 
 absl::StatusOr<Rigs> StartRigs(const std::shared_ptr<const OpenedModel>& opened, const CalibrationOptions& options) {
-  const std::vector<int> cpus = AvailableCpus();
-  if (cpus.size() < 2) {
-    return absl::FailedPreconditionError("calibration needs two CPUs, one for the router and one for the experts");
-  }
-  OverlapRigOptions rig;
-  const auto half = cpus.begin() + static_cast<int64_t>(cpus.size() / 2);
-  rig.router_cpus.assign(cpus.begin(), half);
-  rig.worker_cpus.assign(half, cpus.end());
+  ASSIGN_OR_RETURN(OverlapRigOptions rig, SeparateCpus());
   rig.max_sequences = kLargestBatch;
   rig.max_model_len = ContextFor({.batch = kLargestBatch, .context = kLongContext, .steps = StepsFor(1, options.steps)},
-                                 kOverlapRigStepTokens);
-  rig.max_model_len = std::max<int64_t>(rig.max_model_len, kOverlapRigStepTokens + 2);
+                                 rig.max_batch_tokens);
+  rig.max_model_len = std::max<int64_t>(rig.max_model_len, kLongestPrompt + 2);
   Rigs rigs;
   ASSIGN_OR_RETURN(rigs.one, OverlapRig::Start(opened, rig));
   rig.num_workers = 0;

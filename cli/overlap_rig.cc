@@ -30,15 +30,13 @@ bool HasNetwork(const OverlapRigOptions& options) {
   return options.network.latency > absl::ZeroDuration() || options.network.bytes_per_second > 0;
 }
 
-// Longer than a round trip: who polls must not fall asleep.
-absl::Duration Spin(const OverlapRigOptions& options) {
-  return 2 * options.network.latency + absl::Milliseconds(10);
-}
+// Nobody wakes those who poll.
+constexpr absl::Duration kNeverSleep = absl::Hours(24);
 
 expert_worker::ExecutorOptions ExecutorOptionsFor(const OverlapRigOptions& options) {
   expert_worker::ExecutorOptions executor;
   if (options.polled_network) {
-    executor.spin = Spin(options);
+    executor.spin = kNeverSleep;
   }
   return executor;
 }
@@ -50,7 +48,7 @@ absl::StatusOr<std::unique_ptr<OverlapRig>> OverlapRig::Start(std::shared_ptr<co
   std::unique_ptr<OverlapRig> rig(new OverlapRig());
   rig->opened_ = std::move(opened);
   for (int i = 0; i < options.num_workers; ++i) {
-    rig->StartWorker(options, i);
+    rig->StartWorker(options);
   }
   RETURN_IF_ERROR(rig->StartRouter(options));
   return rig;
@@ -58,20 +56,27 @@ absl::StatusOr<std::unique_ptr<OverlapRig>> OverlapRig::Start(std::shared_ptr<co
 
 int OverlapRig::moe_layers() const { return static_cast<int>(opened_->config.spec.moe_layers().size()); }
 
+void OverlapRig::SetLatency(absl::Duration latency) {
+  for (const auto& set : set_latency_) {
+    set(latency);
+  }
+}
+
 // Threads inherit the CPUs of the one that makes them.
-void OverlapRig::StartWorker(const OverlapRigOptions& options, int index) {
+void OverlapRig::StartWorker(const OverlapRigOptions& options) {
   const ScopedCpuAffinity affinity(options.worker_cpus);
   const model::ModelSpec& spec = opened_->config.spec;
-  Worker& worker = expert_workers_.emplace_back();
+  const std::string name = absl::StrCat("worker-", experts_.size());
+  Worker& worker = experts_.emplace_back();
   worker.backend = compute::cpu::CreateCpuBackend({.num_threads = static_cast<int>(options.worker_cpus.size())});
   worker.store = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, worker.backend.get()));
   worker.probe = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
   worker.executor = std::make_unique<expert_worker::ExpertExecutor>(
-      expert_worker::WorkerIdentity{absl::StrCat("worker-", index), opened_->identity},
+      expert_worker::WorkerIdentity{name, opened_->identity},
       ExecutorOptionsFor(options), *worker.backend, *worker.store, *worker.probe);
 }
 
-void OverlapRig::StartInlineExperts() {
+router::WorkerPool::ChannelFactory OverlapRig::StartInlineExperts() {
   const model::ModelSpec& spec = opened_->config.spec;
   inline_store_ = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, router_backend_.get()));
   inline_probe_ = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
@@ -87,16 +92,17 @@ std::vector<router::WorkerPool::ChannelFactory> OverlapRig::MakeChannels(const O
       return transport::MakeInProcessChannel("in-process", inline_experts_.get());
     });
   }
-  for (Worker& worker : expert_workers_) {
-    factories.push_back([&worker, options](const std::function<void()>&) {
+  for (Worker& worker : experts_) {
+    factories.push_back([this, &worker, options](const std::function<void()>&) {
       auto channel = transport::MakeInProcessChannel(worker.executor->Info().worker_id, worker.executor.get());
-      if (!HasNetwork(options)) {
-        return channel;
-      }
       if (options.polled_network) {
         transport::PolledNetwork network = transport::MakePolledNetworkChannel(std::move(channel), options.network);
         worker.executor->Attend(std::move(network.arrivals));
+        set_latency_.push_back(std::move(network.set_latency));
         return std::move(network.channel);
+      }
+      if (!HasNetwork(options)) {
+        return channel;
       }
       const ScopedCpuAffinity network_affinity(options.worker_cpus);
       return transport::MakeSimulatedNetworkChannel(std::move(channel), options.network);
@@ -113,15 +119,16 @@ absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
   const std::vector<router::WorkerPool::ChannelFactory> channels = MakeChannels(options);
   router::WorkerPool::Options pool;
   if (options.polled_network) {
-    pool.doorbell = std::make_shared<transport::Doorbell>(Spin(options));
+    pool.doorbell = std::make_shared<transport::Doorbell>(kNeverSleep);
   }
   workers_ = std::make_unique<router::WorkerPool>(
       channels, model.identity,
       scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, static_cast<int>(channels.size())),
       std::move(pool));
   const int64_t max_model_len = std::min<int64_t>(options.max_model_len, spec.max_position_embeddings);
-  ASSIGN_OR_RETURN(model::RouterWeights weights, model::LoadRouterWeights(spec, model.checkpoint, model.dtypes,
-                                                                          max_model_len, *router_backend_, nullptr));
+  ASSIGN_OR_RETURN(model::RouterWeights weights,
+                   model::LoadRouterWeights(spec, model.checkpoint, model.dtypes, max_model_len, *router_backend_,
+                                            nullptr));
   decoder_ = std::make_unique<model::Decoder>(spec, model.dtypes, std::move(weights), *router_backend_);
   RETURN_IF_ERROR(workers_->WaitUntilReady(absl::Now() + absl::Minutes(30), nullptr));
   router::EngineOptions engine;

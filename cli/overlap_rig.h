@@ -2,6 +2,7 @@
 // `tandem bench` measures on.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -24,8 +25,8 @@ struct OverlapRigOptions {
   int max_sequences = 64;
   int64_t max_model_len = 512;
   transport::NetworkConditions network;
-  // Router and workers carry the network's frames themselves and spin while they wait, so that nothing but computing takes
-  // time on their CPUs. Not for several workers, which would spin on the same CPUs.
+  // Router and workers carry the network's frames themselves and never sleep, so that nothing but computing takes time on
+  // their CPUs, and the latency can be changed. Not for several workers, which would spin on the same CPUs.
   bool polled_network = false;
 };
 
@@ -42,22 +43,25 @@ class OverlapRig {
   router::Engine& engine() { return *engine_; }
   int moe_layers() const;
 
+  // With a polled network, between requests.
+  void SetLatency(absl::Duration latency);
+
  private:
   OverlapRig() = default;
-  void StartWorker(const OverlapRigOptions& options, int index);
+  void StartWorker(const OverlapRigOptions& options);
   void StartInlineExperts();
   std::vector<router::WorkerPool::ChannelFactory> MakeChannels(const OverlapRigOptions& options);
   absl::Status StartRouter(const OverlapRigOptions& options);
 
   std::shared_ptr<const OpenedModel> opened_;
-  // In the order in which they are made.
   struct Worker {
     std::unique_ptr<compute::Backend> backend;
     std::unique_ptr<expert_worker::ExpertStore> store;
     std::unique_ptr<expert_worker::ExpertProbe> probe;
     std::unique_ptr<expert_worker::ExpertExecutor> executor;
   };
-  std::vector<Worker> expert_workers_;
+  std::vector<Worker> experts_;
+  std::vector<std::function<void(absl::Duration)>> set_latency_;  // of each polled network
   std::unique_ptr<compute::Backend> router_backend_;
   // Only without workers.
   std::unique_ptr<expert_worker::ExpertStore> inline_store_;

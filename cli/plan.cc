@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -93,7 +94,8 @@ absl::Status Compare(const PlanFlags& flags, scheduler::PlanInput input) {
   const std::vector<scheduler::ClusterLayout> layouts = Layouts(flags, input.layout);
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
   const bool one = layouts.size() == 1;
-  input.layout = layouts.front();
+  input.layout = *std::max_element(layouts.begin(), layouts.end(),
+                                   [](const auto& a, const auto& b) { return a.workers < b.workers; });
   if (!flags.json) {
     PrintPlanHeader(input);
     if (!one) {
@@ -106,7 +108,8 @@ absl::Status Compare(const PlanFlags& flags, scheduler::PlanInput input) {
     input.trace_step = flags.trace.empty() ? -1 : 8;
     const absl::StatusOr<scheduler::PlanResult> plan = scheduler::Predict(input);
     if (!plan.ok() && !one && absl::IsResourceExhausted(plan.status()) && !flags.json) {
-      absl::PrintF("%7d %7d   %s\n", layout.routers, layout.workers, plan.status().message());
+      const std::string message(plan.status().message());
+      absl::PrintF("%7d %7d   %s\n", layout.routers, layout.workers, message.substr(0, message.find(';')));
       continue;
     }
     RETURN_IF_ERROR(plan.status());
@@ -132,8 +135,9 @@ absl::Status Search(const PlanFlags& flags, const scheduler::PlanInput& input) {
   scheduler::SearchSpace space;
   space.routers = space.workers = scheduler::DeviceCounts(flags.most_devices);
   space.workers.insert(space.workers.begin(), 0);
-  space.max_sequences = {256, 128, 64, 32, 16};
-  space.max_batch_tokens = {flags.max_batch_tokens};
+  space.max_sequences = {256, 64, 16};
+  // Larger steps read prompts faster, smaller ones hold up fewer tokens of others.
+  space.max_batch_tokens = {flags.max_batch_tokens, std::max<int64_t>(flags.max_batch_tokens / 4, 32)};
   const scheduler::ServiceLevel level = {.ttft_p99 = flags.ttft_p99_ms / 1e3, .itl_p99 = flags.itl_p99_ms / 1e3};
   ASSIGN_OR_RETURN(const scheduler::SearchResult found, scheduler::FindCheapest(input, space, level));
   if (flags.json) {

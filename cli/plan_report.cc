@@ -2,6 +2,8 @@
 
 #include <cstdio>
 #include <fstream>
+#include <map>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -41,18 +43,20 @@ std::string Short(double value) {
 
 void Line(absl::string_view label, const std::string& text) { absl::PrintF("%-14s %s\n", label, text); }
 
-const char* TrackName(SimulatedSpan::Track track) {
-  switch (track) {
+// Frames share the wire, so each micro-batch has a line of its own there.
+std::pair<int, std::string> LineOf(const SimulatedSpan& span) {
+  const int id = 100 * static_cast<int>(span.track);
+  switch (span.track) {
     case SimulatedSpan::Track::kRouter:
-      return "router 0";
+      return {id, "router 0"};
     case SimulatedSpan::Track::kDispatch:
-      return "wire, dispatch";
+      return {id + span.micro_batch, absl::StrCat("dispatch of micro-batch ", span.micro_batch)};
     case SimulatedSpan::Track::kWorkers:
-      return "expert workers";
+      return {id, "expert workers"};
     case SimulatedSpan::Track::kCombine:
-      return "wire, combine";
+      return {id + span.micro_batch, absl::StrCat("combine of micro-batch ", span.micro_batch)};
   }
-  return "";
+  return {id, ""};
 }
 
 }  // namespace
@@ -152,26 +156,21 @@ void PrintPlanDetails(const PlanInput& input, const PlanResult& plan) {
 
 absl::Status WritePlanTrace(const std::string& path, const PlanResult& plan) {
   Json events = Json::array();
-  for (const auto track : {SimulatedSpan::Track::kRouter, SimulatedSpan::Track::kDispatch,
-                           SimulatedSpan::Track::kWorkers, SimulatedSpan::Track::kCombine}) {
-    events.push_back({{"ph", "M"},
-                      {"name", "thread_name"},
-                      {"pid", 1},
-                      {"tid", static_cast<int>(track)},
-                      {"args", {{"name", TrackName(track)}}}});
-  }
+  std::map<int, std::string> lines;
   for (const SimulatedSpan& span : plan.simulation.spans) {
-    // Frames may share the wire, so each micro-batch has a line of its own there.
-    events.push_back(
-        {{"ph", "X"},
-         {"name",
-          span.micro_batch < 0 ? span.name : absl::StrCat(span.name, " ", span.micro_batch, ", layer ", span.layer)},
-         {"cat", TrackName(span.track)},
-         {"pid", 1},
-         {"tid", static_cast<int>(span.track)},
-         {"ts", span.begin * 1e6},
-         {"dur", (span.end - span.begin) * 1e6},
-         {"args", {{"micro_batch", span.micro_batch}, {"layer", span.layer}}}});
+    const auto [line, line_name] = LineOf(span);
+    lines[line] = line_name;
+    const std::string place = absl::StrCat(" ", span.micro_batch, ", layer ", span.layer);
+    events.push_back({{"ph", "X"},
+                      {"name", absl::StrCat(span.name, span.micro_batch < 0 ? "" : place)},
+                      {"pid", 1},
+                      {"tid", line},
+                      {"ts", span.begin * 1e6},
+                      {"dur", (span.end - span.begin) * 1e6},
+                      {"args", {{"micro_batch", span.micro_batch}, {"layer", span.layer}}}});
+  }
+  for (const auto& [line, name] : lines) {
+    events.push_back({{"ph", "M"}, {"name", "thread_name"}, {"pid", 1}, {"tid", line}, {"args", {{"name", name}}}});
   }
   std::ofstream file(path);
   file << Json{{"traceEvents", std::move(events)}, {"displayTimeUnit", "ms"}}.dump() << '\n';

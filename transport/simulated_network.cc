@@ -25,7 +25,11 @@ constexpr absl::Duration kSpin = absl::Microseconds(100);  // a sleeping thread 
 // Carries deliveries of one direction to their times. Shared with callbacks of the inner channel, which may come late.
 class Line {
  public:
-  explicit Line(const NetworkConditions& conditions) : conditions_(conditions) {}
+  explicit Line(const NetworkConditions& conditions)
+      : conditions_(conditions), latency_ns_(absl::ToInt64Nanoseconds(conditions.latency)) {}
+
+  // Of what is sent from now on.
+  void SetLatency(absl::Duration latency) { latency_ns_ = absl::ToInt64Nanoseconds(latency); }
 
   // Calls `deliver` when `bytes` have crossed; `lost` when the line is cut before.
   void Send(size_t bytes, const CrossingFate& fate, std::function<void()> deliver, std::function<void()> lost) {
@@ -91,7 +95,7 @@ class Line {
     if (conditions_.bytes_per_second > 0) {
       free_at_ += absl::Seconds(static_cast<double>(bytes) / conditions_.bytes_per_second);
     }
-    return free_at_ + conditions_.latency + fate.delay;
+    return free_at_ + absl::Nanoseconds(latency_ns_.load()) + fate.delay;
   }
 
   void NoteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -131,6 +135,7 @@ class Line {
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
   const NetworkConditions conditions_;
+  std::atomic<int64_t> latency_ns_;
   absl::Mutex mutex_;
   absl::CondVar changed_;
   std::multimap<absl::Time, Parcel> under_way_ ABSL_GUARDED_BY(mutex_);
@@ -221,6 +226,13 @@ class SimulatedNetworkChannel : public ExpertChannel {
     }
   }
 
+  std::function<void(absl::Duration)> latency_setter() const {
+    return [path = path_](absl::Duration latency) {
+      path->out.SetLatency(latency);
+      path->back.SetLatency(latency);
+    };
+  }
+
   std::shared_ptr<FrameSource> arrivals() const { return std::make_shared<Arrivals>(path_); }
 
   const std::string& name() const override { return inner_->name(); }
@@ -301,6 +313,7 @@ PolledNetwork MakePolledNetworkChannel(std::unique_ptr<ExpertChannel> inner, con
   auto channel = std::make_unique<SimulatedNetworkChannel>(std::move(inner), conditions);
   PolledNetwork network;
   network.arrivals = channel->arrivals();
+  network.set_latency = channel->latency_setter();
   network.channel = std::move(channel);
   return network;
 }

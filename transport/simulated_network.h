@@ -4,6 +4,7 @@
 // or with UNAVAILABLE where nobody can tell which frame it was.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "transport/expert_channel.h"
@@ -22,6 +23,7 @@ std::unique_ptr<ExpertChannel> MakeSimulatedNetworkChannel(std::unique_ptr<Exper
 struct PolledNetwork {
   std::unique_ptr<ExpertChannel> channel;  // destroyed when no frame is on its way, or when `arrivals` is polled no more
   std::shared_ptr<FrameSource> arrivals;
+  std::function<void(absl::Duration)> set_latency;  // of what is sent from then on; any thread
 };
 PolledNetwork MakePolledNetworkChannel(std::unique_ptr<ExpertChannel> inner, const NetworkConditions& conditions);
 

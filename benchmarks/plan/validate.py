@@ -16,6 +16,7 @@ report reads between them.
 import argparse
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -25,10 +26,11 @@ import grid
 
 ROOT = Path(__file__).resolve().parents[2]
 TANDEM = os.environ.get("TANDEM_BIN", str(ROOT / "build/release/tandem"))
-RESULTS = ROOT / "benchmarks/results/plan"
-PROFILE = RESULTS / "calibration.json"
 SLOWDOWNS = [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5]
 DECODE_STEPS = 24
+
+# Set by main.
+MODEL = RESULTS = PROFILE = None
 
 
 def run(*arguments):
@@ -113,9 +115,11 @@ def compare():
             slowdown = layout["reference_step_ms"] / 1e3 / reference
             predicted = between(committed[key(layout)], slowdown) if kind == "blind" else predict(layout, slowdown)
             measured = layout["step_ms"] / 1e3
+            as_calibrated = between(committed[key(layout)], 1.0) if kind == "blind" else predict(layout, 1.0)
             rows.append({**dict(zip(("workers", "batch", "context", "latency_ms", "micro_batches"), key(layout))),
                          "blind": kind == "blind", "slowdown": round(slowdown, 3), "measured_ms": round(measured * 1e3, 3),
-                         "predicted_ms": round(predicted * 1e3, 3), "error": round(predicted / measured - 1, 4)})
+                         "predicted_ms": round(predicted * 1e3, 3), "error": round(predicted / measured - 1, 4),
+                         "uncorrected_error": round(as_calibrated / measured - 1, 4)})
     return rows
 
 
@@ -125,19 +129,23 @@ def summary(rows):
             "p90": round(sorted(errors)[int(0.9 * (len(errors) - 1))], 4)}
 
 
-def report(_):
+def report(arguments):
     rows = compare()
     blind = [row for row in rows if row["blind"]]
-    result = {"model": Path(MODEL).name, "all": summary(rows), "layouts": rows}
+    # Latency is known beforehand: layouts without it are the harder half.
+    result = {"model": Path(MODEL).name, "all": summary(rows),
+              "without_network": summary([row for row in rows if row["latency_ms"] == 0]),
+              "without_drift_correction": summary([{"error": row["uncorrected_error"]} for row in rows]), "layouts": rows}
     if blind:
         result["blind"] = summary(blind)
-        plot(rows, ROOT / "docs/images/plan_validation.svg")
+        plot(rows, arguments.plot)
     write("validation.json", result)
     for row in rows:
         flag = "blind" if row["blind"] else ""
         print(f"{row['workers']:3d} {row['batch']:4d} {row['context']:5d} {row['latency_ms']:6.2f} {row['micro_batches']:3d}"
               f" x{row['slowdown']:.2f} {row['measured_ms']:9.3f} {row['predicted_ms']:9.3f} {100 * row['error']:7.1f} % {flag}")
-    print({name: result[name] for name in ("all", "blind") if name in result})
+    for name in ("all", "blind", "without_network", "without_drift_correction"):
+        print(name, result.get(name))
 
 
 def plot(rows, path):
@@ -185,6 +193,8 @@ def plot(rows, path):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default=str(ROOT / "models/pocket-dictionary"))
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks/results/plan", help="folder of the JSON files")
+    parser.add_argument("--plot", type=Path, default=ROOT / "docs/images/plan_validation.svg")
     commands = parser.add_subparsers(required=True)
     command = commands.add_parser("calibrate")
     command.add_argument("--rounds", type=int, default=7)
@@ -201,8 +211,9 @@ def main():
     command = commands.add_parser("report")
     command.set_defaults(run=report)
     arguments = parser.parse_args()
-    global MODEL
-    MODEL = arguments.model
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what is being run as well
+    global MODEL, RESULTS, PROFILE
+    MODEL, RESULTS, PROFILE = arguments.model, arguments.results, arguments.results / "calibration.json"
     arguments.run(arguments)
 
 

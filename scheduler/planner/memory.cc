@@ -10,7 +10,7 @@ namespace {
 constexpr double kGiB = 1024.0 * 1024 * 1024;
 
 absl::Status DoesNotFit(absl::string_view where, double needed, double available, absl::string_view help) {
-  return absl::ResourceExhaustedError(absl::StrFormat("%s needs %.1f GiB and has %.1f GiB: %.1f GiB too little; %s",
+  return absl::ResourceExhaustedError(absl::StrFormat("%s: %.1f GiB needed, %.1f GiB there, %.1f GiB too little; %s",
                                                       where, needed / kGiB, available / kGiB,
                                                       (needed - available) / kGiB, help));
 }
@@ -35,7 +35,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const PlanInput& input) {
         std::ceil(static_cast<double>(model.num_experts) * model.moe_layers() / layout.devices_of_workers());
     memory.worker_weights = experts * model.expert_parameters * model.weight_bytes;
     if (memory.worker_weights > available) {
-      return DoesNotFit("the experts of one worker device", memory.worker_weights, available, "use more workers");
+      return DoesNotFit("experts of a worker device", memory.worker_weights, available, "use more workers");
     }
   }
   const int64_t block = layout.kv_block_size;
@@ -46,7 +46,7 @@ absl::StatusOr<MemoryPlan> PlanMemory(const PlanInput& input) {
   memory.kv_blocks = static_cast<int64_t>(std::max(memory.kv_cache, 0.0) / block_bytes);
   if (memory.kv_blocks < blocks_each) {
     return DoesNotFit(
-        "a router with one request's KV cache", memory.router_weights + static_cast<double>(blocks_each) * block_bytes,
+        "weights and one request on a router", memory.router_weights + static_cast<double>(blocks_each) * block_bytes,
         router_memory,
         layout.workers == 0 ? "give the experts to workers" : "use a smaller KV cache dtype or shorter requests");
   }

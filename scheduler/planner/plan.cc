@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -10,8 +11,8 @@
 namespace tandem::scheduler {
 namespace {
 
-constexpr double kBusy = 0.85;     // a resource that is used so much is what binds
-constexpr double kKeepsUp = 0.95;  // of the arrivals that must have been answered or be running
+constexpr double kBusy = 0.85;   // a resource that is used so much is what binds
+constexpr double kGrowth = 0.1;  // of arrivals that may be left behind
 constexpr int kWarmIterations = 3;
 
 absl::Status Check(const PlanInput& input) {
@@ -99,7 +100,7 @@ class Prediction {
     result.ttft = PercentilesOf(simulation.ttft);
     result.itl = PercentilesOf(simulation.itl);
     result.step = PercentilesOf(simulation.step_seconds);
-    result.requests_per_second = Ratio(static_cast<double>(simulation.answered), seconds);
+    result.requests_per_second = Ratio(static_cast<double>(simulation.completed), seconds);
     result.input_tokens_per_second = Ratio(static_cast<double>(simulation.input_tokens), seconds);
     result.output_tokens_per_second = Ratio(static_cast<double>(simulation.output_tokens), seconds);
     result.router_utilisation = Ratio(simulation.router_seconds, seconds * routers);
@@ -119,13 +120,21 @@ class Prediction {
     AddPrices(result);
   }
 
-  // Whether the queue stays short against what arrived.
+  // Whether requests get their first token as fast as they come: their backlog in the last quarter of the arrivals is
+  // not much longer than in the second one.
   bool KeepsUp(const SimulationResult& simulation) const {
-    if (input_.load.rate == 0) {
+    const std::vector<double>& backlog = simulation.backlog;
+    const size_t quarter = backlog.size() / 4;
+    if (quarter == 0) {
       return true;
     }
-    const double arrived = input_.load.rate * simulation.seconds;
-    return simulation.waiting_at_end <= std::max((1 - kKeepsUp) * arrived, 2.0 * input_.layout.routers);
+    const auto mean = [&](size_t begin) {
+      return std::accumulate(backlog.begin() + static_cast<int64_t>(begin),
+                             backlog.begin() + static_cast<int64_t>(begin + quarter), 0.0) /
+             static_cast<double>(quarter);
+    };
+    const double growth = mean(backlog.size() - quarter) - mean(quarter);
+    return growth <= std::max(kGrowth * 2 * static_cast<double>(quarter), 3.0);
   }
 
   std::string Bottleneck(const PlanResult& result) const {

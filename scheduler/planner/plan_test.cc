@@ -275,11 +275,23 @@ TEST(Search, SaysHowFarTheBestLayoutIsOff) {
   const SearchSpace space = {.routers = {1}, .workers = {1}, .max_sequences = {4}, .max_batch_tokens = {256}};
   const absl::Status status = FindCheapest(input, space, {.itl_p99 = 1e-6}).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kNotFound);
-  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("misses by"));
+  EXPECT_THAT(std::string(status.message()), testing::HasSubstr("none of 1 layouts"));
+  const absl::Status late = FindCheapest(input, space, {.ttft_p99 = 1e-6}).status();
+  EXPECT_THAT(std::string(late.message()), testing::HasSubstr("misses by"));
 }
 
-TEST(Search, DeviceCountsGrowByHalfOctaves) {
-  EXPECT_THAT(DeviceCounts(12), testing::ElementsAre(1, 2, 3, 4, 6, 8, 12));
+TEST(Search, APromiseThatWasNeverPutToTheTestIsNotKept) {
+  PlanResult plan;
+  EXPECT_FALSE(Meets(plan, {.itl_p99 = 1}));
+  plan.simulation.itl = {0.5};
+  plan.itl.p99 = 0.5;
+  EXPECT_TRUE(Meets(plan, {.itl_p99 = 1}));
+  EXPECT_FALSE(Meets(plan, {.ttft_p99 = 1, .itl_p99 = 1}));
+}
+
+TEST(Search, DeviceCountsDoubleUpToTheMost) {
+  EXPECT_THAT(DeviceCounts(12), testing::ElementsAre(1, 2, 4, 8, 12));
+  EXPECT_THAT(DeviceCounts(8), testing::ElementsAre(1, 2, 4, 8));
 }
 
 }  // namespace

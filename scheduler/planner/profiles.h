@@ -87,7 +87,7 @@ struct LinkProfile {
   double latency = 0;           // one way, seconds
   double bytes_per_second = 0;  // of one device in each direction; 0: unlimited
   double bandwidth_share = 1;   // of it that frames reach
-  double frame_overhead = 0;    // seconds of the sender for each frame
+  double frame_overhead = 0;    // seconds until a dispatch or combine that is handed over leaves: packing, posting
 };
 
 }  // namespace tandem::scheduler

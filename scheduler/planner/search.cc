@@ -10,6 +10,8 @@
 namespace tandem::scheduler {
 namespace {
 
+constexpr int kProbeSteps = 12;  // of every router
+
 double Price(const PlanInput& base, const ClusterLayout& layout) {
   const double routers = layout.routers;
   const double workers = layout.devices_of_workers();
@@ -41,6 +43,14 @@ std::vector<ClusterLayout> Candidates(const PlanInput& base, const SearchSpace& 
   return layouts;
 }
 
+// A look at the first steps, which take as long as any: layouts whose every other token is late need no more.
+bool IsHopeless(const PlanInput& input, const ServiceLevel& level) {
+  PlanInput probe = input;
+  probe.max_steps = kProbeSteps * input.layout.routers;
+  const absl::StatusOr<PlanResult> plan = Predict(probe);
+  return plan.ok() && level.itl_p99 > 0 && plan->itl.p50 > level.itl_p99;
+}
+
 // How many times the worst promise was missed by.
 double Miss(const PlanResult& plan, const ServiceLevel& level) {
   double miss = 0;
@@ -57,16 +67,19 @@ double Miss(const PlanResult& plan, const ServiceLevel& level) {
 
 std::vector<int> DeviceCounts(int most) {
   std::vector<int> counts;
-  for (int power = 1; power <= most; power *= 2) {
+  for (int power = 1; power < most; power *= 2) {
     counts.push_back(power);
-    if (power >= 2 && power + power / 2 <= most) {
-      counts.push_back(power + power / 2);
-    }
   }
+  counts.push_back(most);
   return counts;
 }
 
-bool Meets(const PlanResult& plan, const ServiceLevel& level) { return plan.keeps_up && Miss(plan, level) <= 1; }
+bool Meets(const PlanResult& plan, const ServiceLevel& level) {
+  // What never happened within the simulated time is not a promise kept.
+  const bool known = (level.ttft_p99 == 0 || !plan.simulation.ttft.empty()) &&
+                     (level.itl_p99 == 0 || !plan.simulation.itl.empty());
+  return known && plan.keeps_up && Miss(plan, level) <= 1;
+}
 
 absl::StatusOr<SearchResult> FindCheapest(const PlanInput& base, const SearchSpace& space, const ServiceLevel& level) {
   SearchResult result;
@@ -75,13 +88,16 @@ absl::StatusOr<SearchResult> FindCheapest(const PlanInput& base, const SearchSpa
   for (const ClusterLayout& layout : Candidates(base, space)) {
     result.input = base;
     result.input.layout = layout;
-    absl::StatusOr<PlanResult> plan = Predict(result.input);
-    if (absl::IsResourceExhausted(plan.status())) {
+    if (absl::IsResourceExhausted(PlanMemory(result.input).status())) {
       ++result.skipped;
       continue;
     }
-    RETURN_IF_ERROR(plan.status());
     ++result.tried;
+    if (IsHopeless(result.input, level)) {
+      continue;
+    }
+    absl::StatusOr<PlanResult> plan = Predict(result.input);
+    RETURN_IF_ERROR(plan.status());
     if (Meets(*plan, level)) {
       result.plan = *std::move(plan);
       return result;

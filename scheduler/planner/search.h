@@ -21,7 +21,7 @@ struct SearchSpace {
   std::vector<int64_t> max_batch_tokens;
 };
 
-// Powers of two and what lies halfway between, up to `most`: 1 2 3 4 6 8 12 …
+// Powers of two up to `most`, and `most`.
 std::vector<int> DeviceCounts(int most);
 
 struct SearchResult {

@@ -129,6 +129,7 @@ class Service {
   void OnRequest() {
     const int router = clients_.NextRouter(layout_.routers);
     Submit(router);
+    result_.backlog.push_back(++without_token_);
     Schedule(now_ + clients_.Gap(), Kind::kRequest, 0);
     if (!routers_[router].step.has_value()) {
       StartStep(router);
@@ -262,10 +263,13 @@ class Service {
     for (const TokenGap& gap : gaps) {
       (gap.first ? result_.ttft : result_.itl).push_back(gap.seconds);
       result_.input_tokens += gap.prompt_tokens;
+      without_token_ -= gap.first ? 1 : 0;
     }
     result_.output_tokens += static_cast<int64_t>(gaps.size());
-    for (size_t i = 0; i < done.size(); ++i) {
-      ++result_.answered;
+    for (const SimulatedRequest& request : done) {
+      const bool came = request.id > static_cast<uint64_t>(layout_.routers) * options_.warm_sequences;
+      ++result_.completed;
+      result_.answered += load_.rate == 0 || came ? 1 : 0;
       if (load_.rate == 0) {
         Submit(r);
       }
@@ -337,6 +341,7 @@ class Service {
   uint64_t next_event_ = 0;
   std::priority_queue<Event, std::vector<Event>, std::greater<>> events_;
   std::deque<RouterState> routers_;
+  double without_token_ = 0;  // requests of an open loop
   SimulatedClients clients_;
   SimulatedWorkers workers_;
   SimulatedLinkEnd workers_in_;  // of the busiest one

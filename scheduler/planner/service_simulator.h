@@ -39,7 +39,8 @@ struct SimulationResult {
   int64_t micro_batches = 0;
   int64_t input_tokens = 0;  // prompts of requests that got their first token, what the prefix cache gave among them
   int64_t output_tokens = 0;
-  int64_t answered = 0;
+  int64_t completed = 0;  // answers, those among them that were under way at the beginning
+  int64_t answered = 0;   // what the end waits for: in open loops those that came during the simulation
   int64_t preemptions = 0;
   int64_t steps_short_of_blocks = 0;
   double router_seconds = 0;      // busy, summed over routers
@@ -50,6 +51,8 @@ struct SimulationResult {
   double worker_out_seconds = 0;
   double mean_running = 0;  // sequences of a router, over steps
   double waiting_at_end = 0;
+  // Open loop: at each arrival, the requests that have come and have no first token yet.
+  std::vector<double> backlog;
   std::vector<double> ttft;
   std::vector<double> itl;
   std::vector<double> step_seconds;
