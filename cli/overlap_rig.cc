@@ -76,7 +76,7 @@ void OverlapRig::StartWorker(const OverlapRigOptions& options) {
       ExecutorOptionsFor(options), *worker.backend, *worker.store, *worker.probe);
 }
 
-router::WorkerPool::ChannelFactory OverlapRig::StartInlineExperts() {
+void OverlapRig::StartInlineExperts() {
   const model::ModelSpec& spec = opened_->config.spec;
   inline_store_ = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, router_backend_.get()));
   inline_probe_ = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
