@@ -23,6 +23,7 @@
 #include "router/block_manager.h"
 #include "router/model_runner.h"
 #include "router/sequence.h"
+#include "router/stage_chain.h"
 #include "router/token_chooser.h"
 #include "router/token_engine.h"
 #include "router/token_output.h"
@@ -43,6 +44,7 @@ struct EngineOptions {
   int micro_batches = 0;  // of each step, 1 … 8; 0: chosen for each step (scheduler/micro_batch_chooser.h)
   absl::Duration dispatch_timeout = absl::Seconds(30);
   std::vector<int32_t> eos_token_ids;
+  scheduler::StageLayout stages;  // of which this is the head; num_layers 0: the only one
 };
 
 // A snapshot for metrics. Counters count from the start.
@@ -64,6 +66,7 @@ struct EngineStats {
   double shared_seconds = 0;       // shared experts
   double expert_wait_seconds = 0;  // nothing to do while workers computed
   double wire_wait_seconds = 0;    // nothing to do while everything was on the wire: exposed communication
+  double stage_wait_seconds = 0;   // nothing to do while other pipeline stages worked
   double logits_seconds = 0;       // last norm and lm_head
   double sample_seconds = 0;       // choosing tokens
   double expert_seconds = 0;       // workers computing, the slowest of every dispatch; hidden or not
@@ -74,9 +77,10 @@ struct EngineStats {
 
 class Engine : public TokenEngine {
  public:
-  // `decoder` and `workers` must outlive the engine. Errors: RESOURCE_EXHAUSTED when the KV cache does not fit.
+  // `decoder` and `workers` must outlive the engine, as must `stages`, which goes with options.stages. Errors:
+  // RESOURCE_EXHAUSTED when the KV cache does not fit.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const model::Decoder& decoder, WorkerPool& workers,
-                                                        EngineOptions options);
+                                                        EngineOptions options, StageChain* stages = nullptr);
   ~Engine() override;  // cancels what runs
 
   absl::StatusOr<uint64_t> Submit(GenerationRequest request, TokenSink sink) override;
@@ -91,6 +95,7 @@ class Engine : public TokenEngine {
 
   EngineStats Stats() const;
   const ExpertCounters& expert_counters() const { return counters_; }
+  const StageChain* stages() const { return stages_; }  // null without pipeline stages
 
   // Overrides options.micro_batches from the next step on: 1 … 8, or 0 to choose for each step.
   void SetMicroBatches(int micro_batches);
@@ -111,7 +116,7 @@ class Engine : public TokenEngine {
   };
   struct Step;
 
-  Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions options);
+  Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions options, StageChain* stages);
   absl::Status CheckRequest(const GenerationRequest& request) const;
 
   void Run();
@@ -127,6 +132,9 @@ class Engine : public TokenEngine {
   void Join(SequencePtr sequence);  // adds to running_, by precedence
   void StartSequence(Sequence& sequence);
   void Preempt(size_t index);
+  void MatchPrefix(Sequence& sequence);  // also chooses its direction
+  std::string CacheSalt(const Sequence& sequence) const;
+  void ForgetCache();
 
   // One step (engine_step.cc).
   void RunStep();
@@ -134,6 +142,7 @@ class Engine : public TokenEngine {
   Step Prepare(const std::vector<scheduler::StepItem>& plan);
   static void AddWanted(Sequence& sequence, int64_t position, RowRef row, Step& step);
   int ChooseMicroBatches(const Step& step);
+  std::vector<scheduler::MicroBatch> Cut(const std::vector<scheduler::StepItem>& plan, int count) const;
   void Learn(const Step& step);
   void Account(const Step& step, absl::Duration forward, absl::Duration sampling);
   absl::Status Execute(Step& step);
@@ -157,6 +166,7 @@ class Engine : public TokenEngine {
 
   const model::Decoder& decoder_;
   WorkerPool& workers_;
+  StageChain* const stages_;
   const EngineOptions options_;
   ExpertCounters counters_;
   TokenOutput output_;
@@ -176,6 +186,7 @@ class Engine : public TokenEngine {
   absl::Time now_;                                        // when what is reported happened
   LogitsObserver step_observer_;
   int step_micro_batches_ = 0;
+  uint64_t steps_begun_ = 0;
 
   mutable absl::Mutex mutex_;
   Inbox inbox_ ABSL_GUARDED_BY(mutex_);

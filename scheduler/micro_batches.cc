@@ -31,4 +31,27 @@ std::vector<MicroBatch> CutStep(absl::Span<const StepItem> items, int count) {
   return cut;
 }
 
+std::vector<MicroBatch> CutStep(absl::Span<const StepItem> items, absl::Span<const int> directions, int num_directions,
+                                int count) {
+  std::vector<std::vector<StepItem>> of_direction(num_directions);
+  std::vector<int64_t> tokens(num_directions, 0);
+  int64_t left = 0;
+  for (size_t i = 0; i < items.size(); ++i) {
+    of_direction[directions[i]].push_back(items[i]);
+    tokens[directions[i]] += items[i].num_tokens;
+    left += items[i].num_tokens;
+  }
+  std::vector<MicroBatch> cut;
+  for (int direction = 0; direction < num_directions; ++direction) {
+    const auto share = static_cast<int>(left > 0 ? (count * tokens[direction] + left / 2) / left : 0);
+    for (MicroBatch& micro_batch : CutStep(of_direction[direction], std::max(share, 1))) {
+      micro_batch.direction = direction;
+      cut.push_back(std::move(micro_batch));
+    }
+    count -= share;
+    left -= tokens[direction];
+  }
+  return cut;
+}
+
 }  // namespace tandem::scheduler

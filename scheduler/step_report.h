@@ -16,12 +16,13 @@ struct TimeSpan {
   absl::Time end;
 };
 
-// The forward pass of one step. router + shared + expert_wait + wire_wait is all of it.
+// The forward pass of one step. router + shared + expert_wait + wire_wait + stage_wait is all of it.
 struct StepReport {
   absl::Duration router;       // embedding, attention, gate, dispatch, combine
   absl::Duration shared;       // shared experts
   absl::Duration expert_wait;  // the router had nothing to do and a worker was computing
   absl::Duration wire_wait;    // the router had nothing to do and no worker was computing: exposed communication
+  absl::Duration stage_wait;   // nothing of this stage was under way: it waited for other pipeline stages
   absl::Duration expert;       // of the slowest worker of every dispatch, computing; hidden or not
   absl::Duration wire;         // all communication, hidden or not: both ways of every dispatch
   int64_t dispatch_bytes = 0;
@@ -29,7 +30,7 @@ struct StepReport {
   int micro_batches = 0;
   std::vector<std::pair<MicroBatchLoad, LayerCost>> layers;  // of each micro-batch, averaged over layers with experts
 
-  absl::Duration total() const { return router + shared + expert_wait + wire_wait; }
+  absl::Duration total() const { return router + shared + expert_wait + wire_wait + stage_wait; }
 };
 
 // How much of `waits` falls into the union of `others`. Waits do not overlap each other.

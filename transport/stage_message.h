@@ -39,7 +39,7 @@ struct StageRows {
   FrameBuffer rows;  // [rows, hidden_size] f32, the residual stream bit for bit
 };
 
-// A stage could not compute a step.
+// A stage could not compute a step. Step 0: a stage behind is lost, and the head has to connect anew.
 struct StageFailure {
   uint64_t step = 0;
   absl::Status error;

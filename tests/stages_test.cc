@@ -1,0 +1,96 @@
+// Pipeline stages: the same bits whatever the number of stages, the policy, the micro-batches and the workers; and what
+// becomes of requests when a stage is lost.
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "tests/testing/cluster.h"
+
+namespace tandem::testing {
+namespace {
+
+using scheduler::StagePolicy;
+
+constexpr char kPocketDictionary[] = "models/pocket-dictionary";
+
+std::vector<router::GenerationRequest> Requests(int64_t vocab_size, int answer_tokens) {
+  std::mt19937 random(17);
+  std::vector<router::GenerationRequest> requests;
+  for (const int length : {1, 5, 31, 32, 33, 64, 90}) {
+    std::vector<int32_t> prompt;
+    for (int i = 0; i < length; ++i) {
+      prompt.push_back(static_cast<int32_t>(random() % vocab_size));
+    }
+    requests.push_back(GreedyRequest(std::move(prompt), answer_tokens));
+    requests.back().sampling.logprobs = 1;
+    if (length % 2 == 1) {
+      requests.back().sampling.temperature = 0.8f;
+      requests.back().sampling.seed = 100 + length;
+      requests.back().sampling.n = 2;
+    }
+  }
+  return requests;
+}
+
+void ExpectSameBits(const std::vector<Generation>& got, const std::vector<Generation>& want, const std::string& how) {
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i) {
+    ASSERT_TRUE(got[i].status.ok()) << how << ", answer " << i << ": " << got[i].status;
+    EXPECT_EQ(got[i].tokens, want[i].tokens) << how << ", answer " << i;
+    EXPECT_EQ(got[i].logprobs, want[i].logprobs) << how << ", answer " << i;
+    ASSERT_EQ(got[i].logits.size(), want[i].logits.size()) << how << ", answer " << i;
+    for (size_t step = 0; step < got[i].logits.size(); ++step) {
+      EXPECT_EQ(std::memcmp(got[i].logits[step].data(), want[i].logits[step].data(),
+                            want[i].logits[step].size() * sizeof(float)),
+                0)
+          << how << ", answer " << i << ", token " << step;
+    }
+  }
+}
+
+class StagesTest : public ::testing::TestWithParam<std::string> {};
+
+TEST_P(StagesTest, GiveTheSameBitsInEveryArrangement) {
+  ClusterOptions options{.model_dir = GetParam()};
+  options.router_threads = 1;
+  std::vector<Generation> want;
+  std::vector<router::GenerationRequest> requests;
+  {
+    auto plain = Cluster::Start(options);
+    ASSERT_TRUE(plain.ok()) << plain.status();
+    requests = Requests((*plain)->spec().vocab_size, 8);
+    for (const router::GenerationRequest& request : requests) {
+      for (Generation& answer : (*plain)->Generate({request})) {
+        want.push_back(std::move(answer));
+      }
+    }
+  }
+  for (const int stages : {2, 3}) {
+    for (const StagePolicy policy : {StagePolicy::kOneWay, StagePolicy::kDualPipe}) {
+      for (const int workers : {0, 2}) {
+        options.pipeline_stages = stages;
+        options.stage_policy = policy;
+        options.num_workers = workers;
+        auto cluster = Cluster::Start(options);
+        ASSERT_TRUE(cluster.ok()) << cluster.status();
+        for (const int micro_batches : {1, 2, 5}) {
+          (*cluster)->engine().SetMicroBatches(micro_batches);
+          const std::string how = absl::StrCat(stages, " stages, ", scheduler::StagePolicyName(policy), ", ", workers,
+                                               " workers, ", micro_batches, " micro-batches");
+          ExpectSameBits((*cluster)->Generate(requests), want, how);
+        }
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, StagesTest,
+                         ::testing::Values(kPocketDictionary, "tests/golden/deepseek_v3", "tests/golden/olmoe"),
+                         [](const auto& info) { return std::string(info.param.substr(info.param.rfind('/') + 1) ==
+                                                                           "pocket-dictionary"
+                                                                       ? "pocket_dictionary"
+                                                                       : info.param.substr(info.param.rfind('/') + 1)); });
+
+}  // namespace
+}  // namespace tandem::testing
