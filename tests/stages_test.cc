@@ -5,6 +5,7 @@
 #include <cstring>
 #include <random>
 
+#include "absl/synchronization/notification.h"
 #include "tests/testing/cluster.h"
 
 namespace tandem::testing {
@@ -91,6 +92,57 @@ INSTANTIATE_TEST_SUITE_P(Models, StagesTest,
                                                                            "pocket-dictionary"
                                                                        ? "pocket_dictionary"
                                                                        : info.param.substr(info.param.rfind('/') + 1)); });
+
+// Ends a stage while a request is decoding.
+TEST(StagesFailure, ALostStageEndsItsRequestsAndComesBackEmpty) {
+  for (const StagePolicy policy : {StagePolicy::kOneWay, StagePolicy::kDualPipe}) {
+    auto started = Cluster::Start({.model_dir = kPocketDictionary, .pipeline_stages = 3, .stage_policy = policy});
+    ASSERT_TRUE(started.ok()) << started.status();
+    Cluster& cluster = **started;
+    const std::vector<router::GenerationRequest> requests = Requests(cluster.spec().vocab_size, 8);
+    const std::vector<Generation> want = cluster.Generate(requests);
+
+    absl::Notification decoding;
+    absl::Notification ended;
+    absl::Status error;
+    int tokens = 0;
+    const auto submitted = cluster.engine().Submit(GreedyRequest({1, 2, 3}, 900), [&](const router::TokenEvent& event) {
+      if (++tokens == 3) {
+        decoding.Notify();
+      }
+      if (event.finish_reason != router::FinishReason::kNone) {
+        error = event.error;
+        ended.Notify();
+      }
+    });
+    ASSERT_TRUE(submitted.ok()) << submitted.status();
+    decoding.WaitForNotification();
+    cluster.KillStage(2);
+    ended.WaitForNotification();
+    EXPECT_TRUE(absl::IsUnavailable(error)) << error;
+    EXPECT_TRUE(absl::IsUnavailable(cluster.engine().Health()));
+    EXPECT_TRUE(absl::IsUnavailable(cluster.Generate({requests[0]})[0].status));
+
+    ASSERT_TRUE(cluster.RestartStage(2).ok());
+    ASSERT_TRUE(cluster.AwaitHealth().ok());
+    // The head had these prompts in its prefix cache; the new stage has not.
+    ExpectSameBits(cluster.Generate(requests), want, "after the restart");
+  }
+}
+
+TEST(StagesFailure, AStageWithOtherTermsIsRefusedByName) {
+  auto cluster = Cluster::Start({.model_dir = kPocketDictionary, .pipeline_stages = 2});
+  ASSERT_TRUE(cluster.ok()) << cluster.status();
+  transport::StageTerms terms = (*cluster)->Terms(1);
+  terms.max_model_len *= 2;
+  const auto refused = transport::ConnectStage((*cluster)->StageAddress(1), terms, {}, absl::Now() + absl::Seconds(10));
+  EXPECT_TRUE(absl::IsFailedPrecondition(refused.status())) << refused.status();
+  EXPECT_NE(std::string(refused.status().message()).find("max-model-len"), std::string::npos) << refused.status();
+  // A second head with the right terms has to wait.
+  const auto second =
+      transport::ConnectStage((*cluster)->StageAddress(1), (*cluster)->Terms(1), {}, absl::Now() + absl::Seconds(10));
+  EXPECT_TRUE(absl::IsUnavailable(second.status())) << second.status();
+}
 
 }  // namespace
 }  // namespace tandem::testing

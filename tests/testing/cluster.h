@@ -61,6 +61,8 @@ class Cluster {
   // Ends stage i (1 …) abruptly, and starts a new one on the same address.
   void KillStage(int i);
   absl::Status RestartStage(int i);
+  const std::string& StageAddress(int i) const { return routers_[i].address; }
+  transport::StageTerms Terms(int stage) const;
   // Waits until requests are taken again.
   absl::Status AwaitHealth();
 
@@ -95,7 +97,6 @@ class Cluster {
   absl::Status StartStage(int stage);
   absl::Status StartEngine();
   std::vector<router::WorkerPool::ChannelFactory> MakeChannels(RouterNode& node);
-  transport::StageTerms Terms(int stage) const;
   expert_worker::ExpertLoader Loader(compute::Backend* backend) const;
 
   ClusterOptions options_;
