@@ -13,6 +13,7 @@ class PuppetStage : public transport::StageHandler {
  public:
   absl::StatusOr<int64_t> Agree(const transport::StageTerms&, absl::Time) override {
     absl::MutexLock lock(&mutex_);
+    link_ = nullptr;  // the next one is on its way
     return blocks_;
   }
   absl::StatusOr<transport::StageCallbacks> Open(std::shared_ptr<transport::StageLink> link) override {
@@ -23,6 +24,7 @@ class PuppetStage : public transport::StageHandler {
   }
   void Send(const transport::StageMessage& message) {
     absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(+[](std::shared_ptr<transport::StageLink>* link) { return *link != nullptr; }, &link_));
     ASSERT_TRUE(link_->Send(message).ok());
   }
   void SetBlocks(int64_t blocks) {
