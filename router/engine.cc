@@ -35,7 +35,7 @@ Engine::Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions
                .dispatch_timeout = options_.dispatch_timeout},
               {.layout = LayoutOf(options_, decoder), .handover = stages}),
       masks_(static_cast<size_t>(options_.max_sequences)),
-      cutter_(runner_.shape()),
+      cutter_(runner_.shape(), runner_.place().layout),
       micro_batches_(options_.micro_batches) {}
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const model::Decoder& decoder, WorkerPool& workers,

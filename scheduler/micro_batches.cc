@@ -43,12 +43,18 @@ std::vector<MicroBatch> CutStep(absl::Span<const StepItem> items, absl::Span<con
   }
   std::vector<MicroBatch> cut;
   for (int direction = 0; direction < num_directions; ++direction) {
-    const auto share = static_cast<int>(left > 0 ? (count * tokens[direction] + left / 2) / left : 0);
-    for (MicroBatch& micro_batch : CutStep(of_direction[direction], std::max(share, 1))) {
+    if (tokens[direction] == 0) {
+      continue;
+    }
+    const auto others = static_cast<int>(std::count_if(tokens.begin() + direction + 1, tokens.end(),
+                                                       [](int64_t waiting) { return waiting > 0; }));
+    const auto share = static_cast<int>((count * tokens[direction] + left / 2) / left);
+    const int own = std::max(std::min(share, count - others), 1);
+    for (MicroBatch& micro_batch : CutStep(of_direction[direction], own)) {
       micro_batch.direction = direction;
       cut.push_back(std::move(micro_batch));
     }
-    count -= share;
+    count -= own;
     left -= tokens[direction];
   }
   return cut;

@@ -1,5 +1,6 @@
 #include "scheduler/pipeline.h"
 
+#include <cstddef>
 #include <utility>
 
 namespace tandem::scheduler {
@@ -25,7 +26,7 @@ Pipeline::Pipeline(const PipelineShape& shape, std::vector<PipelinePath> paths, 
       order_(order),
       states_(paths_.size()),
       unfinished_(static_cast<int32_t>(paths_.size())) {
-  for (size_t i = 0; i < paths_.size(); ++i) {
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
     states_[i].next_layer = paths_[i].layers.begin;
     states_[i].entering = paths_[i].enters;
   }
