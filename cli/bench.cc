@@ -2,6 +2,7 @@
 #include "cli/bench_offline.h"
 #include "cli/bench_overlap.h"
 #include "cli/bench_serve.h"
+#include "cli/bench_stages.h"
 #include "cli/command.h"
 
 namespace tandem::cli {
@@ -12,6 +13,7 @@ void AddBench(CLI::App& app, CommandResult& result) {
   AddBenchOffline(*bench, result);
   AddBenchOverlap(*bench, result);
   AddBenchServe(*bench, result);
+  AddBenchStages(*bench, result);
 }
 
 }  // namespace tandem::cli

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tandem_process import MODEL, Service, TandemProcess, free_port, golden_prompts, run_tandem, serve
+from tandem_process import MODEL, Service, TandemProcess, free_port, golden_prompts, read_metric, run_tandem, serve
 
 GOLDEN = golden_prompts()
 
@@ -28,6 +28,10 @@ def test_serve_with_stages_gives_the_golden_answers(tmp_path, workers, policy):
         assert list(stage_pids(server)) == [1]
         for prompt in GOLDEN:
             assert server.chat(prompt["messages"]) == prompt["greedy_text"]
+        assert read_metric(server.url, "tandem_pipeline_stages_up")[0][1] == 1
+        busy = [value for labels, value in read_metric(server.url, "tandem_pipeline_stage_seconds_total")
+                if labels["state"] == "busy"]
+        assert len(busy) == 1 and busy[0] > 0
 
 
 def test_a_killed_stage_fails_its_requests_with_503_and_is_restarted(tmp_path):

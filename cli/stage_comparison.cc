@@ -1,0 +1,117 @@
+#include "cli/stage_comparison.h"
+
+#include <algorithm>
+
+namespace tandem::cli {
+namespace {
+
+using scheduler::LayerCost;
+using scheduler::SimulatedMicroBatch;
+using scheduler::SimulatedStages;
+using scheduler::StagePolicy;
+using scheduler::StageSimulation;
+
+constexpr int kSteps = 8;  // simulated, so that rolling ones settle
+
+// How micro-batches of a mixed load are arranged.
+enum class Mix : uint8_t { kDecodeOnly, kApart, kAlternating, kByDirection };
+
+struct Policy {
+  const char* name;
+  StagePolicy direction;
+  bool ping_pong;  // several micro-batches inside a stage, or one behind the other
+  bool rolling;
+  Mix mix;
+};
+
+constexpr Policy kDecode[] = {
+    {"waves", StagePolicy::kOneWay, false, false, Mix::kDecodeOnly},
+    {"one-way", StagePolicy::kOneWay, true, false, Mix::kDecodeOnly},
+    {"one-way, rolling", StagePolicy::kOneWay, true, true, Mix::kDecodeOnly},
+    {"dualpipe", StagePolicy::kDualPipe, true, false, Mix::kDecodeOnly},
+    {"dualpipe, rolling", StagePolicy::kDualPipe, true, true, Mix::kDecodeOnly},
+};
+
+constexpr Policy kMixed[] = {
+    {"one-way, decodes first", StagePolicy::kOneWay, true, false, Mix::kApart},
+    {"one-way, alternating", StagePolicy::kOneWay, true, false, Mix::kAlternating},
+    {"dualpipe, both kinds in both directions", StagePolicy::kDualPipe, true, false, Mix::kAlternating},
+    {"dualpipe, prefill one way, decode the other", StagePolicy::kDualPipe, true, false, Mix::kByDirection},
+};
+
+bool IsPrefill(Mix mix, int index, int count) {
+  switch (mix) {
+    case Mix::kDecodeOnly:
+      return false;
+    case Mix::kAlternating:
+      return index % 2 == 1;
+    case Mix::kApart:
+    case Mix::kByDirection:
+      return index >= count / 2;
+  }
+  return false;
+}
+
+std::vector<SimulatedMicroBatch> MicroBatches(const ComparedCosts& costs, const Policy& policy, int count) {
+  std::vector<SimulatedMicroBatch> micro_batches(count);
+  for (int i = 0; i < count; ++i) {
+    const double factor = IsPrefill(policy.mix, i, count) ? costs.prefill : 1;
+    micro_batches[i].direction = policy.direction == StagePolicy::kDualPipe ? i * 2 / count : 0;
+    micro_batches[i].cost = {.router = costs.router * factor, .expert = costs.expert * factor, .wire = costs.wire};
+  }
+  return micro_batches;
+}
+
+ComparedRow Compare(const ComparedCosts& costs, const Policy& policy, int stages, int count, int layers) {
+  StageSimulation simulation;
+  simulation.layout = {.num_stages = stages, .num_layers = layers, .policy = policy.direction};
+  simulation.shape.experts.assign(layers, true);
+  simulation.order = {.ahead_first = true, .window = policy.ping_pong ? 0 : 1};
+  simulation.handover = costs.handover;
+  simulation.workers_of_stage = costs.workers_of_stage;
+  simulation.steps = kSteps;
+  simulation.rolling = policy.rolling;
+  const SimulatedStages result = SimulateStages(simulation, MicroBatches(costs, policy, count));
+  ComparedRow row = {.load = policy.mix == Mix::kDecodeOnly ? "decode" : "prefill and decode",
+                     .policy = policy.name,
+                     .stages = stages,
+                     .micro_batches = count};
+  double routers = 0;
+  for (const double busy : result.router_busy) {
+    routers += busy;
+  }
+  const double pools = costs.workers_of_stage ? stages : 1;
+  row.step = result.seconds / kSteps;
+  row.ideal = std::max(routers / stages, result.workers_busy / pools) / kSteps;
+  row.bubble = result.bubble();
+  row.resident = *std::max_element(result.most_resident.begin(), result.most_resident.end());
+  int held = 0;
+  for (const LayerRange& range : simulation.layout.RangesOf(0)) {
+    held += range.size();
+  }
+  row.weights = static_cast<double>(held) / layers;
+  return row;
+}
+
+}  // namespace
+
+std::vector<ComparedRow> CompareStagePolicies(const ComparedCosts& costs, const std::vector<int>& stages,
+                                              const std::vector<int>& micro_batches, int layers) {
+  std::vector<ComparedRow> rows;
+  for (const int count_of_stages : stages) {
+    for (const int count : micro_batches) {
+      for (const Policy& policy : kDecode) {
+        rows.push_back(Compare(costs, policy, count_of_stages, count, layers));
+      }
+      if (count < 2) {
+        continue;  // nothing to pair
+      }
+      for (const Policy& policy : kMixed) {
+        rows.push_back(Compare(costs, policy, count_of_stages, count, layers));
+      }
+    }
+  }
+  return rows;
+}
+
+}  // namespace tandem::cli
