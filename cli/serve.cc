@@ -152,7 +152,8 @@ void AddShared(CLI::App& command, ServeFlags& flags) {
   AddModelFlags(command, flags.model);
   AddApiFlags(command, flags.api);
   AddEngineFlags(command, flags.engine);
-  AddStagePolicyFlags(command, flags.stages);
+  AddStagePolicyFlag(command, flags.stages);
+  AddStageTimeoutFlag(command, flags.stages);
   AddLogFlags(command, flags.log);
   command.add_option("--worker-timeout", flags.worker_timeout_seconds, "Seconds to wait at start for the expert workers")
       ->check(CLI::Range(1, 86400))
@@ -193,11 +194,7 @@ void AddServe(CLI::App& app, CommandResult& result) {
       ->check(CLI::Range(0, 65535))
       ->capture_default_str()
       ->group("Expert workers");
-  command->add_option("--pipeline-stages", flags->stages.pipeline_stages,
-                      "Router processes among which the layers are divided")
-      ->check(CLI::Range(1, 64))
-      ->capture_default_str()
-      ->group("Pipeline stages");
+  AddPipelineStagesFlag(*command, flags->stages);
   FinishFlags(*command);
   command->callback([flags, &result] { result.status = RunServe(*flags); });
 }

@@ -9,13 +9,23 @@
 
 namespace tandem::cli {
 
-void AddStagePolicyFlags(CLI::App& app, StageFlags& flags) {
+void AddPipelineStagesFlag(CLI::App& app, StageFlags& flags) {
+  app.add_option("--pipeline-stages", flags.pipeline_stages, "Router processes among which the layers are divided")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str()
+      ->group("Pipeline stages");
+}
+
+void AddStagePolicyFlag(CLI::App& app, StageFlags& flags) {
   app.add_option("--stage-policy", flags.policy,
                  "one-way: micro-batches go from the head to the last stage; dualpipe: from both ends, and every stage "
                  "holds two ranges of layers")
       ->check(CLI::IsMember({"one-way", "dualpipe"}))
       ->capture_default_str()
       ->group("Pipeline stages");
+}
+
+void AddStageTimeoutFlag(CLI::App& app, StageFlags& flags) {
   app.add_option("--stage-timeout", flags.timeout_seconds, "Seconds that the other stages may take for a step")
       ->check(CLI::Range(1, 3600))
       ->capture_default_str()

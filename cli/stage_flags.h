@@ -28,8 +28,9 @@ struct StagePlan {
   bool single() const { return layout.num_stages == 1; }
 };
 
-// --stage-policy and --stage-timeout.
-void AddStagePolicyFlags(CLI::App& app, StageFlags& flags);
+void AddPipelineStagesFlag(CLI::App& app, StageFlags& flags);
+void AddStagePolicyFlag(CLI::App& app, StageFlags& flags);
+void AddStageTimeoutFlag(CLI::App& app, StageFlags& flags);
 
 // Of a router by hand. Errors: INVALID_ARGUMENT for what is not K/S or does not fit the model or the other flags.
 absl::StatusOr<StagePlan> PlanOfRouter(const StageFlags& flags, int num_layers);

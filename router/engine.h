@@ -19,6 +19,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "router/block_manager.h"
 #include "router/model_runner.h"
@@ -186,7 +187,8 @@ class Engine : public TokenEngine {
   absl::Time now_;                                        // when what is reported happened
   LogitsObserver step_observer_;
   int step_micro_batches_ = 0;
-  uint64_t steps_begun_ = 0;
+  // Numbers of steps, which no earlier process at the head of the same pipeline stages has used.
+  uint64_t step_number_ = static_cast<uint64_t>(absl::ToUnixMicros(absl::Now()));
 
   mutable absl::Mutex mutex_;
   Inbox inbox_ ABSL_GUARDED_BY(mutex_);

@@ -88,7 +88,7 @@ std::vector<StepItem> Engine::Plan() {
 
 Engine::Step Engine::Prepare(const std::vector<StepItem>& plan) {
   Step step;
-  step.input.step = ++steps_begun_;
+  step.input.step = ++step_number_;
   std::vector<int64_t> position(running_.size(), 0);  // of each sequence: the first one that is not placed yet
   for (const StepItem& item : plan) {
     Sequence& sequence = *running_[item.sequence];

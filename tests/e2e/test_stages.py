@@ -1,5 +1,6 @@
 """Pipeline stages as processes: `serve --pipeline-stages`, stages by hand, and what becomes of requests when one is lost."""
 
+import json
 import os
 import signal
 from contextlib import ExitStack
@@ -110,3 +111,23 @@ def test_stage_flags_that_make_no_sense_are_refused(flags):
     done = run_tandem("router", MODEL, *flags)
     assert done.returncode == 1
     assert "stage" in done.stderr
+
+
+def test_inspect_says_what_each_stage_holds():
+    def described(*flags):
+        done = run_tandem("inspect", MODEL, "--json", *flags)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    whole = described()
+    for stages in (2, 5):
+        one_way = described("--pipeline-stages", stages)["pipeline_stages"]
+        assert [stage["stage"] for stage in one_way] == list(range(stages))
+        assert sum(stage["kv_bytes_per_token"] for stage in one_way) == whole["kv_bytes_per_token"]
+        norm = whole["hidden_size"] * 2
+        assert sum(stage["weight_bytes"] for stage in one_way) in (whole["router_weight_bytes"],
+                                                                   whole["router_weight_bytes"] - norm)
+        both = described("--pipeline-stages", stages, "--stage-policy", "dualpipe")["pipeline_stages"]
+        assert [stage["kv_bytes_per_token"] for stage in both] == [
+            max(one_way[i]["kv_bytes_per_token"], one_way[-1 - i]["kv_bytes_per_token"]) for i in range(stages)]
+        assert both[0]["layers"] == one_way[0]["layers"] + one_way[-1]["layers"]
