@@ -123,9 +123,28 @@ _DEEPSEEK_V2_LITE = {
 }
 
 
+# Nobody's model: attention and experts of a batch cost about the same, and a layer's weights fit in a cache, so that cutting
+# a batch costs little. For measurements of the pipeline.
+_BALANCED_TINY = _QWEN3_30B_A3B | {
+    "head_dim": 32,
+    "hidden_size": 256,
+    "intermediate_size": 512,
+    "max_position_embeddings": 4096,
+    "moe_intermediate_size": 512,
+    "num_attention_heads": 8,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
+    "num_hidden_layers": 8,
+    "num_key_value_heads": 8,
+    "vocab_size": 2048,
+    "bos_token_id": 2045,
+    "eos_token_id": 2047,
+}
+
+
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """One published model.
+    """One model.
 
     config: config.json.
     special_tokens: token text to its published id; config keys refer to them by these ids.
@@ -147,6 +166,12 @@ SHAPES = {
     "qwen3-30b-a3b": Shape(
         _QWEN3_30B_A3B,
         {"<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645},
+        "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+        "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
+    ),
+    "balanced-tiny": Shape(
+        _BALANCED_TINY,
+        {"<|endoftext|>": 2045, "<|im_start|>": 2046, "<|im_end|>": 2047},
         "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
         "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}",
     ),
