@@ -217,8 +217,8 @@ void AddBenchStages(CLI::App& bench, CommandResult& result) {
   add("--wire", flags->costs.wire, "of the way to them or back")->check(CLI::NonNegativeNumber);
   add("--handover", flags->costs.handover, "of hidden states to the next stage")->check(CLI::NonNegativeNumber);
   add("--prefill-factor", flags->costs.prefill, "How much longer a prefill micro-batch takes")->check(CLI::PositiveNumber);
-  command->add_flag("--workers-of-stage", flags->costs.workers_of_stage,
-                    "Simulated stages have expert workers of their own instead of sharing them");
+  command->add_flag("--workers-of-stage,!--shared-workers", flags->costs.workers_of_stage,
+                    "Simulated stages have expert workers of their own (the default) or share them");
   add("--batch", flags->batch, "Measured sequences at a time")->check(CLI::Range(1, 4096));
   add("--context", flags->context, "Prompt tokens of each")->check(CLI::Range(1, 1 << 20));
   add("--steps", flags->steps, "Decode steps of each measurement")->check(CLI::Range(4, 1 << 16));

@@ -75,6 +75,7 @@ nlohmann::ordered_json DescribeStages(const OpenedModel& opened, const scheduler
   for (int stage = 0; stage < layout.num_stages; ++stage) {
     const model::ModelShare share = router::ShareOf(layout, stage);
     int64_t parameters = int64_t{share.embedding + share.lm_head} * spec.vocab_size * spec.hidden_size;
+    parameters += share.lm_head ? spec.hidden_size : 0;  // its norm
     nlohmann::ordered_json layers = nlohmann::ordered_json::array();
     for (const LayerRange& range : share.ranges) {
       layers.push_back(absl::StrCat(range.begin, "-", range.end - 1));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "absl/types/span.h"
+
 namespace tandem::cli {
 namespace {
 
@@ -22,6 +24,7 @@ struct Policy {
   bool ping_pong;  // several micro-batches inside a stage, or one behind the other
   bool rolling;
   Mix mix;
+  int lines = 1;  // that the stages are divided among, each a service of its own with its share of the micro-batches
 };
 
 constexpr Policy kDecode[] = {
@@ -30,6 +33,7 @@ constexpr Policy kDecode[] = {
     {"one-way, rolling", StagePolicy::kOneWay, true, true, Mix::kDecodeOnly},
     {"dualpipe", StagePolicy::kDualPipe, true, false, Mix::kDecodeOnly},
     {"dualpipe, rolling", StagePolicy::kDualPipe, true, true, Mix::kDecodeOnly},
+    {"two lines", StagePolicy::kOneWay, true, false, Mix::kDecodeOnly, 2},
 };
 
 constexpr Policy kMixed[] = {
@@ -37,6 +41,7 @@ constexpr Policy kMixed[] = {
     {"one-way, alternating", StagePolicy::kOneWay, true, false, Mix::kAlternating},
     {"dualpipe, both kinds in both directions", StagePolicy::kDualPipe, true, false, Mix::kAlternating},
     {"dualpipe, prefill one way, decode the other", StagePolicy::kDualPipe, true, false, Mix::kByDirection},
+    {"two lines, alternating", StagePolicy::kOneWay, true, false, Mix::kAlternating, 2},
 };
 
 bool IsPrefill(Mix mix, int index, int count) {
@@ -64,14 +69,14 @@ std::vector<SimulatedMicroBatch> MicroBatches(const ComparedCosts& costs, const 
 
 ComparedRow Compare(const ComparedCosts& costs, const Policy& policy, int stages, int count, int layers) {
   StageSimulation simulation;
-  simulation.layout = {.num_stages = stages, .num_layers = layers, .policy = policy.direction};
+  simulation.layout = {.num_stages = stages / policy.lines, .num_layers = layers, .policy = policy.direction};
   simulation.shape.experts.assign(layers, true);
   simulation.order = {.ahead_first = true, .window = policy.ping_pong ? 0 : 1};
   simulation.handover = costs.handover;
   simulation.workers_of_stage = costs.workers_of_stage;
   simulation.steps = kSteps;
   simulation.rolling = policy.rolling;
-  const SimulatedStages result = SimulateStages(simulation, MicroBatches(costs, policy, count));
+  const SimulatedStages result = SimulateStages(simulation, MicroBatches(costs, policy, count / policy.lines));
   ComparedRow row = {.load = policy.mix == Mix::kDecodeOnly ? "decode" : "prefill and decode",
                      .policy = policy.name,
                      .stages = stages,
@@ -80,9 +85,9 @@ ComparedRow Compare(const ComparedCosts& costs, const Policy& policy, int stages
   for (const double busy : result.router_busy) {
     routers += busy;
   }
-  const double pools = costs.workers_of_stage ? stages : 1;
+  const double pools = costs.workers_of_stage ? simulation.layout.num_stages : 1;
   row.step = result.seconds / kSteps;
-  row.ideal = std::max(routers / stages, result.workers_busy / pools) / kSteps;
+  row.ideal = std::max(routers / simulation.layout.num_stages, result.workers_busy / pools) / kSteps;
   row.bubble = result.bubble();
   row.resident = *std::max_element(result.most_resident.begin(), result.most_resident.end());
   int held = 0;
@@ -93,6 +98,14 @@ ComparedRow Compare(const ComparedCosts& costs, const Policy& policy, int stages
   return row;
 }
 
+// Two lines that share workers would need a simulation of both.
+bool CanCompare(const ComparedCosts& costs, const Policy& policy, int stages, int count) {
+  const bool paired = policy.mix == Mix::kDecodeOnly || count >= 2 * policy.lines;
+  const bool divided = policy.lines == 1 || (costs.workers_of_stage && stages % policy.lines == 0 &&
+                                             count % policy.lines == 0);
+  return paired && divided;
+}
+
 }  // namespace
 
 std::vector<ComparedRow> CompareStagePolicies(const ComparedCosts& costs, const std::vector<int>& stages,
@@ -100,14 +113,12 @@ std::vector<ComparedRow> CompareStagePolicies(const ComparedCosts& costs, const 
   std::vector<ComparedRow> rows;
   for (const int count_of_stages : stages) {
     for (const int count : micro_batches) {
-      for (const Policy& policy : kDecode) {
-        rows.push_back(Compare(costs, policy, count_of_stages, count, layers));
-      }
-      if (count < 2) {
-        continue;  // nothing to pair
-      }
-      for (const Policy& policy : kMixed) {
-        rows.push_back(Compare(costs, policy, count_of_stages, count, layers));
+      for (const absl::Span<const Policy> policies : {absl::MakeConstSpan(kDecode), absl::MakeConstSpan(kMixed)}) {
+        for (const Policy& policy : policies) {
+          if (CanCompare(costs, policy, count_of_stages, count)) {
+            rows.push_back(Compare(costs, policy, count_of_stages, count, layers));
+          }
+        }
       }
     }
   }

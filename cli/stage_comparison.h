@@ -16,7 +16,7 @@ struct ComparedCosts {
   double wire = 0.25;
   double handover = 0.25;
   double prefill = 4;  // how much longer router and experts take for a prefill micro-batch
-  bool workers_of_stage = false;
+  bool workers_of_stage = true;  // every stage has its own expert workers, instead of all sharing the same
 };
 
 struct ComparedRow {
