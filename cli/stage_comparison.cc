@@ -71,7 +71,7 @@ ComparedRow Compare(const ComparedCosts& costs, const Policy& policy, int stages
   StageSimulation simulation;
   simulation.layout = {.num_stages = stages / policy.lines, .num_layers = layers, .policy = policy.direction};
   simulation.shape.experts.assign(layers, true);
-  simulation.order = {.ahead_first = true, .window = policy.ping_pong ? 0 : 1};
+  simulation.window = policy.ping_pong ? 0 : 1;
   simulation.handover = costs.handover;
   simulation.workers_of_stage = costs.workers_of_stage;
   simulation.steps = kSteps;

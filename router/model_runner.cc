@@ -96,7 +96,8 @@ absl::Status ModelRunner::BeginStep(const StepInput& step) {
     lane.flight.reset();
     lane.path = {.layers = place_.layout.LayersOf(place_.stage, input.direction),
                  .follows = input.follows,
-                 .enters = place_.stage != place_.layout.FirstStage(input.direction)};
+                 .enters = place_.stage != place_.layout.FirstStage(input.direction),
+                 .leaves = place_.stage != place_.layout.LastStage(input.direction)};
     lane.cost = {};
     lane.load.tokens = input.num_rows;
     lane.load.has_prompt = static_cast<int64_t>(input.sequences.size()) < input.num_rows;
@@ -112,7 +113,7 @@ absl::Status ModelRunner::RunPipeline(const StepInput& step) {
   for (size_t i = 0; i < step.micro_batches.size(); ++i) {
     paths.push_back(LaneOf(static_cast<int32_t>(i)).path);
   }
-  Pipeline pipeline(shape_, std::move(paths), {.ahead_first = place_.layout.num_stages > 1});
+  Pipeline pipeline(shape_, std::move(paths), /*window=*/0);
   // Flights of a step that failed answer into a queue that nobody reads any more.
   const auto arrivals = std::make_shared<ArrivalQueue>();
   const auto results = std::make_shared<ArrivalQueue>();

@@ -18,12 +18,12 @@ std::vector<PipelinePath> WholeWay(const PipelineShape& shape, const std::vector
 }  // namespace
 
 Pipeline::Pipeline(const PipelineShape& shape, const std::vector<bool>& follows)
-    : Pipeline(shape, WholeWay(shape, follows), PipelineOrder()) {}
+    : Pipeline(shape, WholeWay(shape, follows), /*window=*/0) {}
 
-Pipeline::Pipeline(const PipelineShape& shape, std::vector<PipelinePath> paths, PipelineOrder order)
+Pipeline::Pipeline(const PipelineShape& shape, std::vector<PipelinePath> paths, int window)
     : shape_(shape),
       paths_(std::move(paths)),
-      order_(order),
+      window_(window),
       states_(paths_.size()),
       unfinished_(static_cast<int32_t>(paths_.size())) {
   for (std::size_t i = 0; i < paths_.size(); ++i) {
@@ -37,7 +37,7 @@ bool Pipeline::CanAdvance(int32_t i) const {
   if (state.finished || state.away || state.entering) {
     return false;
   }
-  if (state.next_layer == paths_[i].layers.begin && order_.window > 0 && inside_ >= order_.window) {
+  if (state.next_layer == paths_[i].layers.begin && window_ > 0 && inside_ >= window_) {
     return false;
   }
   const bool last = state.next_layer == paths_[i].layers.end;
@@ -48,11 +48,11 @@ bool Pipeline::Before(int32_t a, int32_t b) const {
   if (away_ == 0 && states_[a].owes_shared != states_[b].owes_shared) {
     return states_[b].owes_shared;
   }
-  if (order_.ahead_first) {
-    return paths_[a].layers.begin != paths_[b].layers.begin ? paths_[a].layers.begin < paths_[b].layers.begin
-                                                            : states_[a].next_layer > states_[b].next_layer;
+  if (paths_[a].layers.begin != paths_[b].layers.begin) {
+    return paths_[a].layers.begin < paths_[b].layers.begin;
   }
-  return states_[a].next_layer < states_[b].next_layer;
+  return paths_[a].leaves ? states_[a].next_layer > states_[b].next_layer
+                          : states_[a].next_layer < states_[b].next_layer;
 }
 
 PipelineTask Pipeline::Next() const {

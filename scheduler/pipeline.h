@@ -24,14 +24,7 @@ struct PipelinePath {
   LayerRange layers;     // that this stage computes of it
   bool follows = false;  // it goes on with the sequence that the one before, of the same layers, ends with
   bool enters = false;   // it comes from another stage: OnArrived before its first layer
-};
-
-struct PipelineOrder {
-  // Of several that could advance: the one that is furthest ahead, so that the next stage gets its first micro-batch
-  // early; among several ranges of layers the earlier one, which has the longest way to go. Otherwise the one that is
-  // furthest behind.
-  bool ahead_first = false;
-  int window = 0;  // how many may be inside their layers at a time; 0: any number
+  bool leaves = false;   // it goes on to another stage
 };
 
 struct PipelineTask {
@@ -52,12 +45,14 @@ class Pipeline {
   // `follows[i]`: micro-batch i goes on with the sequence that i - 1 ends with, so in every layer i - 1 goes first. One
   // element for each micro-batch. `shape` must outlive the pipeline.
   Pipeline(const PipelineShape& shape, const std::vector<bool>& follows);
-  // One stage of several.
-  Pipeline(const PipelineShape& shape, std::vector<PipelinePath> paths, PipelineOrder order);
+  // One stage of several. At most `window` micro-batches are inside their layers at a time; 0: any number.
+  Pipeline(const PipelineShape& shape, std::vector<PipelinePath> paths, int window);
 
   // What the router should do now. The same until an event is reported. Prefers, in this order:
-  //   a router half, of the micro-batch that is furthest behind: it feeds the workers, and nobody waits for long (or
-  //   furthest ahead, see PipelineOrder);
+  //   a router half, of the micro-batch that is furthest behind: it feeds the workers, and nobody is left over to the
+  //   end, with nothing to hide its way to the experts; but of those that go on to another stage, the one that is furthest
+  //   ahead, so that the other stage has something to do early; and of several ranges of layers the earlier one, which
+  //   has the longest way to go;
   //   while no other is away, one that needs no shared expert first: the workers idle, so the shortest way to a dispatch;
   //   the shared expert of the micro-batch that went away first.
   PipelineTask Next() const;
@@ -87,7 +82,7 @@ class Pipeline {
 
   const PipelineShape& shape_;
   const std::vector<PipelinePath> paths_;
-  const PipelineOrder order_;
+  const int window_;
   std::vector<State> states_;
   int32_t away_ = 0;
   int32_t inside_ = 0;  // began their layers and did not finish

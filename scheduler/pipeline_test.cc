@@ -115,8 +115,8 @@ TEST(Pipeline, VisitsEveryLayerOnceAndInOrder) {
 
 TEST(Pipeline, OnAStageTheOneAheadGoesFirstAndTheWindowHoldsOthersBack) {
   const PipelineShape shape = {.experts = std::vector<bool>(6, false)};
-  const PipelinePath path = {.layers = {2, 4}, .enters = true};
-  Pipeline pipeline(shape, {path, path, path}, {.ahead_first = true, .window = 2});
+  const PipelinePath path = {.layers = {2, 4}, .enters = true, .leaves = true};
+  Pipeline pipeline(shape, {path, path, path}, 2);
   EXPECT_EQ(pipeline.Next().kind, Kind::kWait) << "nothing has come yet";
   pipeline.OnArrived(1);
   EXPECT_EQ(pipeline.Next(), (PipelineTask{Kind::kAdvance, 1, 2}));
@@ -134,9 +134,17 @@ TEST(Pipeline, OnAStageTheOneAheadGoesFirstAndTheWindowHoldsOthersBack) {
   EXPECT_EQ(pipeline.Next(), (PipelineTask{Kind::kAdvance, 2, 2}));
 }
 
+TEST(Pipeline, OnTheLastStageTheOneBehindGoesFirst) {
+  const PipelineShape shape = {.experts = std::vector<bool>(4, false)};
+  const PipelinePath path = {.layers = {2, 4}};
+  Pipeline pipeline(shape, {path, path}, 0);
+  pipeline.OnDone(pipeline.Next());
+  EXPECT_EQ(pipeline.Next(), (PipelineTask{Kind::kAdvance, 1, 2}));
+}
+
 TEST(Pipeline, OfTwoRangesTheOneWithTheLongestWayToGoComesFirst) {
   const PipelineShape shape = {.experts = std::vector<bool>(6, false)};
-  Pipeline pipeline(shape, {{.layers = {4, 6}}, {.layers = {0, 2}}}, {.ahead_first = true});
+  Pipeline pipeline(shape, {{.layers = {4, 6}}, {.layers = {0, 2}, .leaves = true}}, 0);
   EXPECT_EQ(pipeline.Next(), (PipelineTask{Kind::kAdvance, 1, 0}));
 }
 
@@ -157,9 +165,10 @@ TEST(Pipeline, VisitsTheLayersOfEachPathOnceAndInOrder) {
       paths[i].layers = ranges[i >= second ? 1 : 0];
       paths[i].follows = i > 0 && i != second && random() % 3 == 0;
       paths[i].enters = random() % 2 == 0;
+      paths[i].leaves = i >= second;
     }
-    const PipelineOrder order = {.ahead_first = random() % 2 == 0, .window = static_cast<int>(random() % 4)};
-    Pipeline pipeline(shape, paths, order);
+    const int window = static_cast<int>(random() % 4);
+    Pipeline pipeline(shape, paths, window);
     std::vector<int> next(paths.size());
     std::set<int32_t> pending;
     for (size_t i = 0; i < paths.size(); ++i) {
@@ -195,7 +204,7 @@ TEST(Pipeline, VisitsTheLayersOfEachPathOnceAndInOrder) {
       for (size_t i = 0; i < paths.size(); ++i) {
         inside += next[i] > paths[i].layers.begin && next[i] <= paths[i].layers.end ? 1 : 0;
       }
-      ASSERT_TRUE(order.window == 0 || inside <= order.window);
+      ASSERT_TRUE(window == 0 || inside <= window);
     }
     for (size_t i = 0; i < paths.size(); ++i) {
       EXPECT_EQ(next[i], paths[i].layers.end + 1);

@@ -29,7 +29,7 @@ class Run {
   Run(const StageSimulation& simulation, absl::Span<const SimulatedMicroBatch> micro_batches)
       : simulation_(simulation), layout_(simulation.layout), micro_batches_(micro_batches) {
     for (int stage = 0; stage < layout_.num_stages; ++stage) {
-      stages_.push_back({.pipeline = std::make_unique<Pipeline>(simulation.shape, Paths(stage), simulation.order)});
+      stages_.push_back({.pipeline = std::make_unique<Pipeline>(simulation.shape, Paths(stage), simulation.window)});
     }
     worker_free_.resize(simulation.workers_of_stage ? layout_.num_stages : 1, 0);
     result_.router_busy.resize(layout_.num_stages, 0);
@@ -70,7 +70,8 @@ class Run {
     for (int32_t number = 0; number < simulation_.steps * count(); ++number) {
       paths.push_back({.layers = layout_.LayersOf(stage, Of(number).direction),
                        .follows = Of(number).follows,
-                       .enters = true});
+                       .enters = true,
+                       .leaves = simulation_.rolling || stage != layout_.LastStage(Of(number).direction)});
     }
     return paths;
   }

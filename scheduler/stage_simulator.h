@@ -19,7 +19,7 @@ struct SimulatedMicroBatch {
 struct StageSimulation {
   StageLayout layout;
   PipelineShape shape;  // of the whole model
-  PipelineOrder order = {.ahead_first = true};
+  int window = 0;               // micro-batches inside a stage's layers at a time; 0: any number
   double handover = 0;          // seconds that hidden states take to the next stage, and results to the head
   bool workers_of_stage = false;  // every stage has expert workers of its own, instead of all sharing the same
   int steps = 1;
