@@ -1,4 +1,5 @@
-// tandem bench stages: ways of running pipeline stages beside each other, in the simulator and, with a model, on the engine.
+// tandem bench stages: ways of running pipeline stages beside each other, in the simulator and, with a model, on the
+// engine.
 #include "cli/bench_stages.h"
 
 #include <cstdio>
@@ -48,9 +49,10 @@ struct Measured {
 };
 
 Json ToJson(const ComparedRow& row) {
-  return {{"load", row.load},     {"policy", row.policy},   {"stages", row.stages},   {"micro_batches", row.micro_batches},
-          {"step", row.step},     {"ideal", row.ideal},     {"bubble", row.bubble},   {"weights_share", row.weights},
-          {"resident", row.resident}};
+  return {
+      {"load", row.load},        {"policy", row.policy}, {"stages", row.stages}, {"micro_batches", row.micro_batches},
+      {"step", row.step},        {"ideal", row.ideal},   {"bubble", row.bubble}, {"weights_share", row.weights},
+      {"resident", row.resident}};
 }
 
 Json ToJson(const Measured& run) {
@@ -90,9 +92,9 @@ absl::StatusOr<Measured> MeasureOnce(StageRig& rig, const StagesFlags& flags, Me
   router::Engine& engine = rig.engine();
   const uint64_t steps_before = engine.Stats().steps;
   const double busy_before = BusySeconds(engine);
-  ASSIGN_OR_RETURN(const StepTimes times,
-                   MeasureDecode(engine, {.batch = flags.batch, .context = flags.context, .steps = flags.steps},
-                                 run.micro_batches));
+  ASSIGN_OR_RETURN(
+      const StepTimes times,
+      MeasureDecode(engine, {.batch = flags.batch, .context = flags.context, .steps = flags.steps}, run.micro_batches));
   const auto steps = static_cast<double>(engine.Stats().steps - steps_before);
   run.step = times.step;
   // With the experts inside, waiting for them is working.
@@ -216,7 +218,8 @@ void AddBenchStages(CLI::App& bench, CommandResult& result) {
   add("--expert", flags->costs.expert, "of its experts")->check(CLI::NonNegativeNumber);
   add("--wire", flags->costs.wire, "of the way to them or back")->check(CLI::NonNegativeNumber);
   add("--handover", flags->costs.handover, "of hidden states to the next stage")->check(CLI::NonNegativeNumber);
-  add("--prefill-factor", flags->costs.prefill, "How much longer a prefill micro-batch takes")->check(CLI::PositiveNumber);
+  add("--prefill-factor", flags->costs.prefill, "How much longer a prefill micro-batch takes")
+      ->check(CLI::PositiveNumber);
   command->add_flag("--workers-of-stage,!--shared-workers", flags->costs.workers_of_stage,
                     "Simulated stages have expert workers of their own (the default) or share them");
   add("--batch", flags->batch, "Measured sequences at a time")->check(CLI::Range(1, 4096));

@@ -101,8 +101,8 @@ ComparedRow Compare(const ComparedCosts& costs, const Policy& policy, int stages
 // Two lines that share workers would need a simulation of both.
 bool CanCompare(const ComparedCosts& costs, const Policy& policy, int stages, int count) {
   const bool paired = policy.mix == Mix::kDecodeOnly || count >= 2 * policy.lines;
-  const bool divided = policy.lines == 1 || (costs.workers_of_stage && stages % policy.lines == 0 &&
-                                             count % policy.lines == 0);
+  const bool divided =
+      policy.lines == 1 || (costs.workers_of_stage && stages % policy.lines == 0 && count % policy.lines == 0);
   return paired && divided;
 }
 

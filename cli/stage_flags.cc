@@ -38,10 +38,10 @@ absl::StatusOr<StagePlan> PlanOfHead(const StageFlags& flags, int num_layers) {
         absl::StrCat("the model has ", num_layers, " layers, too few for ", flags.pipeline_stages, " pipeline stages"));
   }
   StagePlan plan;
-  plan.layout = {.num_stages = flags.pipeline_stages,
-                 .num_layers = num_layers,
-                 .policy = flags.policy == "dualpipe" ? scheduler::StagePolicy::kDualPipe
-                                                      : scheduler::StagePolicy::kOneWay};
+  plan.layout = {
+      .num_stages = flags.pipeline_stages,
+      .num_layers = num_layers,
+      .policy = flags.policy == "dualpipe" ? scheduler::StagePolicy::kDualPipe : scheduler::StagePolicy::kOneWay};
   plan.timeout = absl::Seconds(flags.timeout_seconds);
   return plan;
 }

@@ -1,5 +1,5 @@
-// Pipeline stages in one process, each pinned to a CPU of its own, with the experts of its layers inside: what `tandem bench
-// stages` measures on.
+// Pipeline stages in one process, each pinned to a CPU of its own, with the experts of its layers inside: what `tandem
+// bench stages` measures on.
 #pragma once
 
 #include <memory>

@@ -12,7 +12,8 @@ absl::StatusOr<std::unique_ptr<StageRuntime>> StageRuntime::Start(std::shared_pt
                                                                   const std::string& listen,
                                                                   const StartProgress& progress) {
   std::unique_ptr<StageRuntime> runtime(new StageRuntime());
-  ASSIGN_OR_RETURN(runtime->router_, RouterRuntime::Load(opened, flags, threads, workers, worker_timeout, plan, progress));
+  ASSIGN_OR_RETURN(runtime->router_,
+                   RouterRuntime::Load(opened, flags, threads, workers, worker_timeout, plan, progress));
   RouterRuntime& router = *runtime->router_;
   router::PipelineStageOptions options = {.layout = plan.layout};
   options.next_stage = plan.next_stage;

@@ -4,8 +4,8 @@
 //   head ──step──▶ stage ──step──▶ next stage        hidden states of direction 0 go the same way
 //   head ◀─results, failures, reports─ stage ◀─ …    and those of direction 1 the other
 //
-// It owns no requests: blocks and positions are the head's. Its KV cache is as old as the line to the stage before; with
-// a new line the head assumes nothing of it.
+// It owns no requests: blocks and positions are the head's. Its KV cache is as old as the line to the stage before;
+// with a new line the head assumes nothing of it.
 #pragma once
 
 #include <cstdint>

@@ -87,8 +87,9 @@ absl::Status StageChain::Connect() {
     }
   }
   connected.link->Close();
-  return absl::UnavailableError(absl::StrCat("a stage came back with ", connected.kv_blocks, " KV blocks, fewer than the ",
-                                             required_kv_blocks_, " in use; start it as before"));
+  return absl::UnavailableError(absl::StrCat("a stage came back with ", connected.kv_blocks,
+                                             " KV blocks, fewer than the ", required_kv_blocks_,
+                                             " in use; start it as before"));
 }
 
 void StageChain::OnLost(const absl::Status& reason) {
@@ -130,8 +131,7 @@ void StageChain::AddReport(const transport::StageReport& report) {
   totals.stage_wait_seconds += absl::ToDoubleSeconds(report.stages);
 }
 
-absl::Status StageChain::WaitUntilReady(absl::Time deadline,
-                                        const std::function<void(const std::string&)>& progress) {
+absl::Status StageChain::WaitUntilReady(absl::Time deadline, const std::function<void(const std::string&)>& progress) {
   uint64_t seen = 0;
   const auto changed = [this, &seen]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return changes_ != seen; };
   std::string told;
@@ -188,11 +188,12 @@ absl::Status StageChain::Begin(const transport::StageStep& step) {
   const std::shared_ptr<StageLink> to = link();
   if (to == nullptr) {
     const absl::Status health = Health();
-    return health.ok() ? absl::UnavailableError("the pipeline stages were connected anew; send the request again") : health;
+    return health.ok() ? absl::UnavailableError("the pipeline stages were connected anew; send the request again")
+                       : health;
   }
   step_deadline_ = deadlines_.Add(absl::Now() + options_.step_timeout, [this, id = step.step] {
-    const absl::Status late = absl::UnavailableError(absl::StrCat(
-        "the pipeline stages did not finish a step within ", absl::FormatDuration(options_.step_timeout)));
+    const absl::Status late = absl::UnavailableError(
+        absl::StrCat("the pipeline stages did not finish a step within ", absl::FormatDuration(options_.step_timeout)));
     if (mailbox_.Fail(id, late)) {
       OnLost(late);
     }

@@ -33,8 +33,8 @@ struct StageTotals {
 class StageChain : public StageHandover {
  public:
   struct Options {
-    std::string address;                            // of stage 1
-    transport::StageTerms terms;                    // as they concern stage 1
+    std::string address;                              // of stage 1
+    transport::StageTerms terms;                      // as they concern stage 1
     absl::Duration step_timeout = absl::Seconds(60);  // for all stages to finish a step
     absl::Duration connect_timeout = absl::Seconds(10);
     absl::Duration initial_backoff = absl::Milliseconds(50);
@@ -83,8 +83,8 @@ class StageChain : public StageHandover {
   mutable absl::Mutex mutex_;
   std::shared_ptr<transport::StageLink> link_ ABSL_GUARDED_BY(mutex_);  // null while there is none
   absl::Status error_ ABSL_GUARDED_BY(mutex_) = absl::UnavailableError("not connected yet");  // why there is none
-  bool lost_ ABSL_GUARDED_BY(mutex_) = false;      // the link is to be replaced
-  bool renewed_ ABSL_GUARDED_BY(mutex_) = false;   // see TakeRenewed
+  bool lost_ ABSL_GUARDED_BY(mutex_) = false;     // the link is to be replaced
+  bool renewed_ ABSL_GUARDED_BY(mutex_) = false;  // see TakeRenewed
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   uint64_t changes_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t kv_blocks_ ABSL_GUARDED_BY(mutex_) = 0;
@@ -92,7 +92,7 @@ class StageChain : public StageHandover {
   std::vector<StageTotals> totals_ ABSL_GUARDED_BY(mutex_);
   transport::DeadlineQueue deadlines_;
   transport::DeadlineQueue::Key step_deadline_;  // of the present step; engine's thread
-  std::thread thread_;  // last: uses everything above
+  std::thread thread_;                           // last: uses everything above
 };
 
 }  // namespace tandem::router

@@ -24,7 +24,8 @@ class PuppetStage : public transport::StageHandler {
   }
   void Send(const transport::StageMessage& message) {
     absl::MutexLock lock(&mutex_);
-    mutex_.Await(absl::Condition(+[](std::shared_ptr<transport::StageLink>* link) { return *link != nullptr; }, &link_));
+    mutex_.Await(absl::Condition(
+        +[](std::shared_ptr<transport::StageLink>* link) { return *link != nullptr; }, &link_));
     ASSERT_TRUE(link_->Send(message).ok());
   }
   void SetBlocks(int64_t blocks) {
@@ -53,7 +54,8 @@ class StageChainTest : public ::testing::Test {
   absl::Status AwaitReady() { return chain_->WaitUntilReady(absl::Now() + absl::Seconds(60), nullptr); }
 
   // Begins a step of one micro-batch and waits for its rows or its error.
-  absl::StatusOr<transport::FrameBuffer> RunStep(uint64_t step, const std::function<void()>& meanwhile = [] {}) {
+  absl::StatusOr<transport::FrameBuffer> RunStep(
+      uint64_t step, const std::function<void()>& meanwhile = [] {}) {
     RETURN_IF_ERROR(chain_->Begin({.step = step, .copies = {}, .micro_batches = {{.num_rows = 1}}}));
     absl::Notification arrived;
     chain_->Expect(step, 0, [&arrived] { arrived.Notify(); });
@@ -73,9 +75,8 @@ TEST_F(StageChainTest, StepsFailUntilTheNewLineWasTakenNoteOf) {
   EXPECT_TRUE(absl::IsUnavailable(RunStep(1).status()));
   EXPECT_TRUE(chain_->TakeRenewed());
   EXPECT_FALSE(chain_->TakeRenewed());
-  const auto rows = RunStep(2, [this] {
-    stage_.Send(transport::StageRows{.step = 2, .result = true, .rows = transport::FrameBuffer(12)});
-  });
+  const auto rows = RunStep(
+      2, [this] { stage_.Send(transport::StageRows{.step = 2, .result = true, .rows = transport::FrameBuffer(12)}); });
   ASSERT_TRUE(rows.ok()) << rows.status();
   EXPECT_EQ(rows->size(), 12u);
 }
@@ -93,9 +94,8 @@ TEST_F(StageChainTest, AStepThatFailsElsewhereFailsHereAndTheLineStays) {
 TEST_F(StageChainTest, AStageThatSaysThatAnotherIsLostIsConnectedAnew) {
   Start(absl::Seconds(60));
   EXPECT_TRUE(chain_->TakeRenewed());
-  const auto rows = RunStep(1, [this] {
-    stage_.Send(transport::StageFailure{.step = 0, .error = absl::UnavailableError("stage 2: gone")});
-  });
+  const auto rows = RunStep(
+      1, [this] { stage_.Send(transport::StageFailure{.step = 0, .error = absl::UnavailableError("stage 2: gone")}); });
   EXPECT_TRUE(absl::IsUnavailable(rows.status())) << rows.status();
   ASSERT_TRUE(AwaitReady().ok());
   EXPECT_TRUE(chain_->TakeRenewed());

@@ -20,8 +20,8 @@ class StageHandover {
   // Errors: UNAVAILABLE when they cannot be reached.
   virtual absl::Status Begin(const transport::StageStep& step) = 0;
 
-  // `arrived` is called once there is something to take: rows or an error. On any thread, possibly before Expect returns;
-  // on the head at the latest when the step's time is up, elsewhere when the step is given up.
+  // `arrived` is called once there is something to take: rows or an error. On any thread, possibly before Expect
+  // returns; on the head at the latest when the step's time is up, elsewhere when the step is given up.
   virtual void Expect(uint64_t step, int32_t micro_batch, std::function<void()> arrived) = 0;
 
   // After that. Errors: UNAVAILABLE (a stage was lost, or is too slow), CANCELLED (the step was given up), or what the

@@ -1,4 +1,5 @@
-// Hidden states that reach a stage for the step under way: they wait for whoever asks for them, and the other way round.
+// Hidden states that reach a stage for the step under way: they wait for whoever asks for them, and the other way
+// round.
 #pragma once
 
 #include <cstdint>

@@ -57,7 +57,7 @@ class Run {
   struct Stage {
     std::unique_ptr<Pipeline> pipeline;
     bool busy = false;
-    PipelineTask task;  // under way while busy
+    PipelineTask task;       // under way while busy
     std::vector<bool> here;  // micro-batches that have come
     int resident = 0;
   };

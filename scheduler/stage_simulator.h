@@ -18,9 +18,9 @@ struct SimulatedMicroBatch {
 
 struct StageSimulation {
   StageLayout layout;
-  PipelineShape shape;  // of the whole model
-  int window = 0;               // micro-batches inside a stage's layers at a time; 0: any number
-  double handover = 0;          // seconds that hidden states take to the next stage, and results to the head
+  PipelineShape shape;            // of the whole model
+  int window = 0;                 // micro-batches inside a stage's layers at a time; 0: any number
+  double handover = 0;            // seconds that hidden states take to the next stage, and results to the head
   bool workers_of_stage = false;  // every stage has expert workers of its own, instead of all sharing the same
   int steps = 1;
   // A micro-batch begins its next step as soon as it is through the one before; otherwise when all are.
@@ -28,10 +28,10 @@ struct StageSimulation {
 };
 
 struct SimulatedStages {
-  double seconds = 0;                // until the last result is at the head
-  std::vector<double> router_busy;   // of each stage
-  double workers_busy = 0;           // of all workers
-  std::vector<int> most_resident;    // of each stage: micro-batches that it held at a time
+  double seconds = 0;               // until the last result is at the head
+  std::vector<double> router_busy;  // of each stage
+  double workers_busy = 0;          // of all workers
+  std::vector<int> most_resident;   // of each stage: micro-batches that it held at a time
 
   // Share of the routers' time in which they had nothing to do.
   double bubble() const;

@@ -88,10 +88,11 @@ TEST_P(StagesTest, GiveTheSameBitsInEveryArrangement) {
 
 INSTANTIATE_TEST_SUITE_P(Models, StagesTest,
                          ::testing::Values(kPocketDictionary, "tests/golden/deepseek_v3", "tests/golden/olmoe"),
-                         [](const auto& info) { return std::string(info.param.substr(info.param.rfind('/') + 1) ==
-                                                                           "pocket-dictionary"
-                                                                       ? "pocket_dictionary"
-                                                                       : info.param.substr(info.param.rfind('/') + 1)); });
+                         [](const auto& info) {
+                           return std::string(info.param.substr(info.param.rfind('/') + 1) == "pocket-dictionary"
+                                                  ? "pocket_dictionary"
+                                                  : info.param.substr(info.param.rfind('/') + 1));
+                         });
 
 // Ends a stage while a request is decoding.
 TEST(StagesFailure, ALostStageEndsItsRequestsAndComesBackEmpty) {

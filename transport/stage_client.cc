@@ -29,7 +29,8 @@ std::shared_ptr<grpc::Channel> MakeChannel(const std::string& address) {
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
 }
 
-class ClientStream final : public StageStream<grpc::ClientBidiReactor<stage_proto::StageMessage, stage_proto::StageMessage>> {
+class ClientStream final
+    : public StageStream<grpc::ClientBidiReactor<stage_proto::StageMessage, stage_proto::StageMessage>> {
  public:
   ClientStream(std::shared_ptr<grpc::Channel> channel, StageCallbacks callbacks)
       : channel_(std::move(channel)), callbacks_(std::move(callbacks)) {}
@@ -71,8 +72,8 @@ class ClientStream final : public StageStream<grpc::ClientBidiReactor<stage_prot
 
   void OnDone(const grpc::Status& status) override {
     if (!closed_by_owner_.load()) {
-      callbacks_.on_lost(absl::UnavailableError(
-          status.error_message().empty() ? "the next stage closed the line" : status.error_message()));
+      callbacks_.on_lost(absl::UnavailableError(status.error_message().empty() ? "the next stage closed the line"
+                                                                               : status.error_message()));
     }
     // The owner's reference must be the last one: a channel must not be destroyed on gRPC's own thread.
     const std::shared_ptr<absl::Notification> done = done_;

@@ -128,8 +128,8 @@ absl::StatusOr<StageMessage> DecodeStageMessage(stage_proto::StageMessage& messa
     case stage_proto::StageMessage::kRows:
       return StageMessage(Decode(*message.mutable_rows()));
     case stage_proto::StageMessage::kFailure:
-      return StageMessage(StageFailure{message.failure().step(), StatusFromWire(message.failure().code(),
-                                                                                message.failure().message())});
+      return StageMessage(StageFailure{message.failure().step(),
+                                       StatusFromWire(message.failure().code(), message.failure().message())});
     case stage_proto::StageMessage::kReport:
       return StageMessage(StageReport{.step = message.report().step(),
                                       .stage = message.report().stage(),

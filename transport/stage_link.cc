@@ -37,14 +37,14 @@ absl::Status CheckTerms(const StageTerms& wanted, const StageTerms& stage) {
   RETURN_IF_ERROR(equal("checkpoint_digest", wanted.model.checkpoint_digest, stage.model.checkpoint_digest));
   RETURN_IF_ERROR(equal("weight_dtype", compute::DTypeName(wanted.model.weight_dtype),
                         compute::DTypeName(stage.model.weight_dtype)));
-  RETURN_IF_ERROR(equal("wire_dtype", compute::DTypeName(wanted.model.wire_dtype),
-                        compute::DTypeName(stage.model.wire_dtype)));
-  RETURN_IF_ERROR(equal("kv_cache_dtype", compute::DTypeName(wanted.kv_cache_dtype),
-                        compute::DTypeName(stage.kv_cache_dtype)));
+  RETURN_IF_ERROR(
+      equal("wire_dtype", compute::DTypeName(wanted.model.wire_dtype), compute::DTypeName(stage.model.wire_dtype)));
+  RETURN_IF_ERROR(
+      equal("kv_cache_dtype", compute::DTypeName(wanted.kv_cache_dtype), compute::DTypeName(stage.kv_cache_dtype)));
   RETURN_IF_ERROR(equal("num_stages", wanted.num_stages, stage.num_stages));
   RETURN_IF_ERROR(equal("stage", wanted.stage, stage.stage));
-  RETURN_IF_ERROR(equal("stage policy", wanted.dualpipe ? "dualpipe" : "one-way",
-                        stage.dualpipe ? "dualpipe" : "one-way"));
+  RETURN_IF_ERROR(
+      equal("stage policy", wanted.dualpipe ? "dualpipe" : "one-way", stage.dualpipe ? "dualpipe" : "one-way"));
   RETURN_IF_ERROR(equal("layers", Describe(wanted.layers), Describe(stage.layers)));
   RETURN_IF_ERROR(equal("kv_block_size", wanted.kv_block_size, stage.kv_block_size));
   RETURN_IF_ERROR(CheckAtMost("max-batch-tokens", wanted.max_batch_tokens, stage.max_batch_tokens));

@@ -1,8 +1,8 @@
 // Two neighbouring pipeline stages: what they agree on, and the line between them.
 //
 // The stage nearer to the head connects: ConnectStage shakes hands and opens the line. The other one serves it:
-// StartStageServer with a StageHandler. A line carries StageMessages both ways, in order; when it is lost both sides are
-// told, and a new one begins with a new handshake.
+// StartStageServer with a StageHandler. A line carries StageMessages both ways, in order; when it is lost both sides
+// are told, and a new one begins with a new handshake.
 #pragma once
 
 #include <cstdint>
@@ -44,7 +44,8 @@ class StageLink {
  public:
   virtual ~StageLink() = default;
 
-  // Queues a message. Errors: UNAVAILABLE when the line is lost, RESOURCE_EXHAUSTED when the other side does not keep up.
+  // Queues a message. Errors: UNAVAILABLE when the line is lost, RESOURCE_EXHAUSTED when the other side does not keep
+  // up.
   virtual absl::Status Send(const StageMessage& message) = 0;
 
   virtual bool open() const = 0;
@@ -55,7 +56,7 @@ class StageLink {
 
 // What the owner of a link is told, on transport threads; must not block.
 struct StageCallbacks {
-  std::function<void(StageMessage message)> on_message;   // in order
+  std::function<void(StageMessage message)> on_message;     // in order
   std::function<void(const absl::Status& reason)> on_lost;  // once, after the last message; not because of Close
 };
 
@@ -65,7 +66,8 @@ struct ConnectedStage {
 };
 
 // `address` is "host:port" or "unix:/path".
-// Errors: UNAVAILABLE (not there yet, or busy with another line), DEADLINE_EXCEEDED, FAILED_PRECONDITION for other terms.
+// Errors: UNAVAILABLE (not there yet, or busy with another line), DEADLINE_EXCEEDED, FAILED_PRECONDITION for other
+// terms.
 absl::StatusOr<ConnectedStage> ConnectStage(const std::string& address, const StageTerms& terms,
                                             StageCallbacks callbacks, absl::Time deadline);
 

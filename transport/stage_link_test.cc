@@ -99,8 +99,7 @@ class StageLinkTest : public ::testing::Test {
   }
 
   absl::StatusOr<ConnectedStage> Connect(const StageTerms& terms) {
-    return ConnectStage(absl::StrCat("127.0.0.1:", server_->port()), terms, near_.Callbacks(),
-                        absl::Now() + kPatience);
+    return ConnectStage(absl::StrCat("127.0.0.1:", server_->port()), terms, near_.Callbacks(), absl::Now() + kPatience);
   }
   const StageTerms terms_ = {.stage = 1, .num_stages = 2, .layers = {{2, 4}}};
 
@@ -181,7 +180,10 @@ TEST_F(StageLinkTest, OtherTermsAreRefusedByName) {
       {"num_stages", [](StageTerms& t) { t.num_stages = 3; }},
       {"stage differs", [](StageTerms& t) { t.stage = 2; }},
       {"stage policy", [](StageTerms& t) { t.dualpipe = true; }},
-      {"layers", [](StageTerms& t) { t.layers = {{1, 4}}; }},
+      {"layers",
+       [](StageTerms& t) {
+         t.layers = {{1, 4}};
+       }},
       {"kv_block_size", [](StageTerms& t) { t.kv_block_size = 64; }},
       {"max-batch-tokens", [](StageTerms& t) { t.max_batch_tokens = 1; }},
       {"max-model-len", [](StageTerms& t) { t.max_model_len = 1; }},

@@ -79,9 +79,8 @@ absl::Status ValidateStep(const StageStep& step, const StageLimits& limits) {
     RETURN_IF_ERROR(ValidateRows(micro_batch, limits));
     rows += micro_batch.num_rows;
   }
-  return rows <= limits.max_batch_tokens
-             ? absl::OkStatus()
-             : Invalid(absl::StrCat(rows, " rows, more than ", limits.max_batch_tokens));
+  return rows <= limits.max_batch_tokens ? absl::OkStatus()
+                                         : Invalid(absl::StrCat(rows, " rows, more than ", limits.max_batch_tokens));
 }
 
 }  // namespace tandem::transport

@@ -1,5 +1,5 @@
-// What travels along a line of pipeline stages (scheduler/stage_layout.h): a step on its way from the head to all stages,
-// hidden states from stage to stage, results and errors back to the head.
+// What travels along a line of pipeline stages (scheduler/stage_layout.h): a step on its way from the head to all
+// stages, hidden states from stage to stage, results and errors back to the head.
 #pragma once
 
 #include <cstdint>

@@ -53,15 +53,18 @@ TEST(ValidateStep, RefusesWhatWouldReachOutsideOfTheCacheOrTheModel) {
       },
       [](StageStep& s) { s.micro_batches[0].num_rows = 4; },
       [](StageStep& s) { s.micro_batches[0].sequences.clear(); },
-      [](StageStep& s) { s.micro_batches[0].wanted = {2, 1}; },
+      [](StageStep& s) {
+        s.micro_batches[0].wanted = {2, 1};
+      },
       [](StageStep& s) { s.micro_batches[0].wanted = {3}; },
       [](StageStep& s) { s.micro_batches[1].ids = {50}; },
-      [](StageStep& s) { s.micro_batches[1].ids = {1, 2}; },
+      [](StageStep& s) {
+        s.micro_batches[1].ids = {1, 2};
+      },
       [](StageStep& s) { s.micro_batches.resize(9, s.micro_batches[1]); },
       [](StageStep& s) {
         s.micro_batches[0].num_rows = 65;
-        s.micro_batches[0].sequences = {
-            {.first_row = 0, .num_rows = 65, .position = 0, .block_table = {1, 2, 3}}};
+        s.micro_batches[0].sequences = {{.first_row = 0, .num_rows = 65, .position = 0, .block_table = {1, 2, 3}}};
       },
   };
   int index = 0;

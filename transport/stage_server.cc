@@ -15,7 +15,7 @@
 namespace tandem::transport {
 namespace {
 
-constexpr int kMinPingIntervalMs = 5000;  // pings come every 20 s (stage_client.cc)
+constexpr int kMinPingIntervalMs = 5000;                         // pings come every 20 s (stage_client.cc)
 constexpr absl::Duration kHandshakeTimeout = absl::Seconds(30);  // of callers without a deadline
 
 using StageReactor = grpc::ServerBidiReactor<stage_proto::StageMessage, stage_proto::StageMessage>;
@@ -107,7 +107,8 @@ class ServerStream final : public StageStream<StageReactor> {
 };
 
 // Exchange does not block; Handshake does, on gRPC's pool for blocking calls.
-class Service final : public stage_proto::StageService::WithCallbackMethod_Exchange<stage_proto::StageService::Service> {
+class Service final
+    : public stage_proto::StageService::WithCallbackMethod_Exchange<stage_proto::StageService::Service> {
  public:
   explicit Service(StageHandler* handler) : handler_(handler) {}
 
@@ -122,8 +123,7 @@ class Service final : public stage_proto::StageService::WithCallbackMethod_Excha
     if (!terms.ok()) {
       return ToGrpc(terms.status());
     }
-    const absl::Time deadline =
-        std::min(absl::FromChrono(context->deadline()), absl::Now() + kHandshakeTimeout);
+    const absl::Time deadline = std::min(absl::FromChrono(context->deadline()), absl::Now() + kHandshakeTimeout);
     const absl::StatusOr<int64_t> kv_blocks = handler_->Agree(*terms, deadline);
     if (!kv_blocks.ok()) {
       return ToGrpc(kv_blocks.status());
