@@ -24,13 +24,12 @@ ScopedCpuAffinity::ScopedCpuAffinity(const std::vector<int>& cpus) {
   cpu_set_t wanted;
   CPU_ZERO(&wanted);
   for (const int cpu : cpus) {
-    if (cpu >= 0 && cpu < CPU_SETSIZE && CPU_ISSET(cpu, &before_)) {
+    if (cpu >= 0 && cpu < CPU_SETSIZE) {
       CPU_SET(cpu, &wanted);
     }
   }
-  if (CPU_COUNT(&wanted) > 0) {
-    pthread_setaffinity_np(pthread_self(), sizeof(wanted), &wanted);
-  }
+  // The kernel leaves out what this process may not use, and refuses when nothing is left.
+  pthread_setaffinity_np(pthread_self(), sizeof(wanted), &wanted);
 }
 
 ScopedCpuAffinity::~ScopedCpuAffinity() { pthread_setaffinity_np(pthread_self(), sizeof(before_), &before_); }

@@ -10,8 +10,8 @@ namespace tandem {
 // The CPUs that this process may use, ascending.
 std::vector<int> AvailableCpus();
 
-// Binds the calling thread, and the threads that it creates meanwhile, to some CPUs; gives back what was before when it
-// goes. CPUs that do not exist are ignored; with none that does, nothing changes.
+// Binds the calling thread, and the threads that it creates meanwhile, to some CPUs, whatever an outer one has bound it to;
+// gives back what was before when it goes. CPUs that do not exist are ignored; with none that does, nothing changes.
 class ScopedCpuAffinity {
  public:
   explicit ScopedCpuAffinity(const std::vector<int>& cpus);

@@ -109,7 +109,10 @@ absl::StatusOr<std::unique_ptr<ApiServer>> ApiServer::Start(RouterRuntime& runti
     api_keys.push_back(flags.api_key);
   }
   server->http_api_ = std::make_unique<router::HttpApi>(
-      router::HttpApiOptions{.context = context, .version = Version(), .api_keys = api_keys},
+      router::HttpApiOptions{.context = context,
+                             .version = Version(),
+                             .api_keys = api_keys,
+                             .recorder = &runtime.engine().recorder()},
       &server->text_->completions(), &server->text_->registry());
   if (flags.grpc_port >= 0) {
     router::GrpcApiOptions grpc;
@@ -136,6 +139,7 @@ bool ApiServer::Drain(absl::Duration timeout) {
     grpc_->RefreshHealth();
   }
   const bool finished = runtime_.engine().Drain(deadline);
+  http_api_->Drain();
   // The engine is done; what is left is text on its way to clients.
   const absl::Duration left = std::max(absl::Seconds(1), deadline - absl::Now());
   const bool closed = http_->Shutdown(left);

@@ -132,6 +132,9 @@ absl::StatusOr<std::vector<Measurement>> MeasureWorkers(const OfflineFlags& flag
 
 absl::Status Run(const OfflineFlags& flags) {
   RETURN_IF_ERROR(StartLogging("bench", flags.log));
+  if (!flags.engine.trace.empty() && flags.expert_workers.size() > 1) {
+    return absl::InvalidArgumentError("--trace is of one run: give one number of --expert-workers");
+  }
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
                    OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype));
   nlohmann::ordered_json json = {{"model", opened->name},

@@ -149,13 +149,7 @@ absl::Status Run(const OverlapFlags& flags) {
   RETURN_IF_ERROR(StartLogging("bench", flags.log));
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
                    OpenModel(flags.model.model_dir, flags.model.dtype));
-  const std::vector<int> cpus = AvailableCpus();
-  if (cpus.size() < 2) {
-    return absl::FailedPreconditionError("overlap needs two CPUs, one for the router and one for the experts");
-  }
-  OverlapRigOptions options;
-  options.router_cpus.assign(cpus.begin(), cpus.begin() + static_cast<int64_t>(cpus.size() / 2));
-  options.worker_cpus.assign(cpus.begin() + static_cast<int64_t>(cpus.size() / 2), cpus.end());
+  ASSIGN_OR_RETURN(OverlapRigOptions options, SeparateCpus());
   options.max_sequences = *std::max_element(flags.batches.begin(), flags.batches.end());
   options.max_model_len = std::max<int64_t>(64, flags.context + flags.steps + 1);
   Json json = {{"model", opened->name},

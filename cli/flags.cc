@@ -69,6 +69,8 @@ void AddEngineFlags(CLI::App& app, EngineFlags& flags) {
       "How frames travel to expert workers; auto: shared memory (new, not tuned yet) with those on unix: addresses, gRPC "
       "with others")
       ->check(CLI::IsMember({"auto", "shm", "grpc"}));
+  app.add_option("--trace", flags.trace, "Write a timeline of the run to this file, for https://ui.perfetto.dev")
+      ->group("Engine");
   add("--dispatch-timeout", flags.dispatch_timeout_seconds, "Seconds to wait for an expert worker's answer")
       ->check(CLI::Range(1, 3600));
 }

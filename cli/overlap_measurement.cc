@@ -26,10 +26,11 @@ StepTimes Between(const router::EngineStats& before, const router::EngineStats& 
       (after.router_seconds - before.router_seconds + after.shared_seconds - before.shared_seconds) / n;
   times.expert_wait = (after.expert_wait_seconds - before.expert_wait_seconds) / n;
   times.wire_wait = (after.wire_wait_seconds - before.wire_wait_seconds) / n;
+  times.bubble = (after.bubble_seconds - before.bubble_seconds) / n;
   times.expert = (after.expert_seconds - before.expert_seconds) / n;
   times.wire = (after.wire_seconds - before.wire_seconds) / n;
   times.stage_wait = (after.stage_wait_seconds - before.stage_wait_seconds) / n;
-  times.step = times.router + times.expert_wait + times.wire_wait + times.stage_wait;
+  times.step = times.router + times.expert_wait + times.wire_wait + times.bubble + times.stage_wait;
   return times;
 }
 

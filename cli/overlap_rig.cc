@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "base/cpu_affinity.h"
 #include "base/status.h"
 #include "cli/router_runtime.h"
@@ -11,11 +12,25 @@
 
 namespace tandem::cli {
 
+absl::StatusOr<OverlapRigOptions> SeparateCpus() {
+  const std::vector<int> cpus = AvailableCpus();
+  if (cpus.size() < 2) {
+    return absl::FailedPreconditionError("overlap needs two CPUs, one for the router and one for the experts");
+  }
+  const auto middle = cpus.begin() + static_cast<int64_t>(cpus.size() / 2);
+  OverlapRigOptions options;
+  options.router_cpus.assign(cpus.begin(), middle);
+  options.worker_cpus.assign(middle, cpus.end());
+  return options;
+}
+
 absl::StatusOr<std::unique_ptr<OverlapRig>> OverlapRig::Start(std::shared_ptr<const OpenedModel> opened,
                                                               const OverlapRigOptions& options) {
   std::unique_ptr<OverlapRig> rig(new OverlapRig());
   rig->opened_ = std::move(opened);
-  RETURN_IF_ERROR(rig->StartWorker(options));
+  for (int i = 0; i < options.num_workers; ++i) {
+    rig->StartWorker(options);
+  }
   RETURN_IF_ERROR(rig->StartRouter(options));
   return rig;
 }
@@ -23,16 +38,17 @@ absl::StatusOr<std::unique_ptr<OverlapRig>> OverlapRig::Start(std::shared_ptr<co
 int OverlapRig::moe_layers() const { return static_cast<int>(opened_->config.spec.moe_layers().size()); }
 
 // Threads inherit the CPUs of the one that makes them.
-absl::Status OverlapRig::StartWorker(const OverlapRigOptions& options) {
+void OverlapRig::StartWorker(const OverlapRigOptions& options) {
   const ScopedCpuAffinity affinity(options.worker_cpus);
   const model::ModelSpec& spec = opened_->config.spec;
-  worker_backend_ = compute::cpu::CreateCpuBackend({.num_threads = static_cast<int>(options.worker_cpus.size())});
-  store_ = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, worker_backend_.get()));
-  probe_ = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
-  executor_ = std::make_unique<expert_worker::ExpertExecutor>(
-      expert_worker::WorkerIdentity{"worker", opened_->identity}, expert_worker::ExecutorOptions{}, *worker_backend_,
-      *store_, *probe_);
-  return absl::OkStatus();
+  const std::string name = absl::StrCat("worker-", experts_.size());
+  Worker& worker = experts_.emplace_back();
+  worker.backend = compute::cpu::CreateCpuBackend({.num_threads = static_cast<int>(options.worker_cpus.size())});
+  worker.store = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, worker.backend.get()));
+  worker.probe = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
+  worker.executor = std::make_unique<expert_worker::ExpertExecutor>(
+      expert_worker::WorkerIdentity{name, opened_->identity}, expert_worker::ExecutorOptions{}, *worker.backend,
+      *worker.store, *worker.probe);
 }
 
 absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
@@ -40,16 +56,20 @@ absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
   const OpenedModel& model = *opened_;
   const model::ModelSpec& spec = model.config.spec;
   router_backend_ = compute::cpu::CreateCpuBackend({.num_threads = static_cast<int>(options.router_cpus.size())});
-  const bool has_network = options.network.latency > absl::ZeroDuration();
-  const router::WorkerPool::ChannelFactory factory = [&](const std::function<void()>&) {
-    auto channel = transport::MakeInProcessChannel("worker", executor_.get());
-    const ScopedCpuAffinity network_affinity(options.worker_cpus);
-    return has_network ? transport::MakeSimulatedNetworkChannel(std::move(channel), options.network)
-                       : std::move(channel);
-  };
+  const bool has_network = options.network.latency > absl::ZeroDuration() || options.network.bytes_per_second > 0;
+  std::vector<router::WorkerPool::ChannelFactory> factories;
+  for (const Worker& worker : experts_) {
+    factories.push_back([&](const std::function<void()>&) {
+      auto channel = transport::MakeInProcessChannel(worker.executor->Info().worker_id, worker.executor.get());
+      const ScopedCpuAffinity network_affinity(options.worker_cpus);
+      return has_network ? transport::MakeSimulatedNetworkChannel(std::move(channel), options.network)
+                         : std::move(channel);
+    });
+  }
   workers_ = std::make_unique<router::WorkerPool>(
-      std::vector<router::WorkerPool::ChannelFactory>{factory}, model.identity,
-      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, 1), router::WorkerPool::Options{});
+      factories, model.identity,
+      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, options.num_workers),
+      router::WorkerPool::Options{});
   const int64_t max_model_len = std::min<int64_t>(options.max_model_len, spec.max_position_embeddings);
   ASSIGN_OR_RETURN(model::RouterWeights weights,
                    model::LoadRouterWeights(spec, model.checkpoint, model.dtypes, max_model_len, *router_backend_,
@@ -57,7 +77,7 @@ absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
   decoder_ = std::make_unique<model::Decoder>(spec, model.dtypes, std::move(weights), *router_backend_);
   RETURN_IF_ERROR(workers_->WaitUntilReady(absl::Now() + absl::Minutes(30), nullptr));
   router::EngineOptions engine;
-  engine.max_batch_tokens = std::max<int64_t>(512, options.max_sequences);
+  engine.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
   engine.max_sequences = options.max_sequences;
   engine.max_model_len = max_model_len;
   engine.num_kv_blocks = options.max_sequences * ((max_model_len + engine.kv_block_size - 1) / engine.kv_block_size);

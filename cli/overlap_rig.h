@@ -1,5 +1,5 @@
-// A router and an expert worker in one process, on separate CPUs, with a simulated network between them: what `tandem
-// bench overlap` measures on.
+// A router and expert workers in one process, on separate CPUs, with a simulated network between them: what `tandem bench
+// overlap`, `accounting` and `timeline` run on.
 #pragma once
 
 #include <memory>
@@ -16,11 +16,16 @@ namespace tandem::cli {
 
 struct OverlapRigOptions {
   std::vector<int> router_cpus;  // one compute thread each
-  std::vector<int> worker_cpus;
+  std::vector<int> worker_cpus;  // shared by the workers
+  int num_workers = 1;
+  int max_batch_tokens = 512;
   int max_sequences = 64;
   int64_t max_model_len = 512;
   transport::NetworkConditions network;
 };
+
+// The first half of this process's CPUs for the router, the other one for the workers. Errors: FAILED_PRECONDITION.
+absl::StatusOr<OverlapRigOptions> SeparateCpus();
 
 // Immutable after Start, apart from the engine.
 class OverlapRig {
@@ -34,14 +39,17 @@ class OverlapRig {
 
  private:
   OverlapRig() = default;
-  absl::Status StartWorker(const OverlapRigOptions& options);
+  void StartWorker(const OverlapRigOptions& options);
   absl::Status StartRouter(const OverlapRigOptions& options);
 
   std::shared_ptr<const OpenedModel> opened_;
-  std::unique_ptr<compute::Backend> worker_backend_;
-  std::unique_ptr<expert_worker::ExpertStore> store_;
-  std::unique_ptr<expert_worker::ExpertProbe> probe_;
-  std::unique_ptr<expert_worker::ExpertExecutor> executor_;
+  struct Worker {
+    std::unique_ptr<compute::Backend> backend;
+    std::unique_ptr<expert_worker::ExpertStore> store;
+    std::unique_ptr<expert_worker::ExpertProbe> probe;
+    std::unique_ptr<expert_worker::ExpertExecutor> executor;
+  };
+  std::vector<Worker> experts_;
   std::unique_ptr<compute::Backend> router_backend_;
   std::unique_ptr<model::Decoder> decoder_;
   std::unique_ptr<router::WorkerPool> workers_;

@@ -91,6 +91,9 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_
     RETURN_IF_ERROR(runtime->ConnectStages(flags, plan, deadline, progress));
   }
   RETURN_IF_ERROR(runtime->StartEngine(flags, plan));
+  if (!flags.trace.empty()) {
+    ASSIGN_OR_RETURN(runtime->trace_file_, TraceFile::Start(flags.trace, runtime->engine_->recorder()));
+  }
   return runtime;
 }
 

@@ -11,6 +11,7 @@
 #include "cli/flags.h"
 #include "cli/opened_model.h"
 #include "cli/stage_flags.h"
+#include "cli/trace_file.h"
 #include "compute/backend.h"
 #include "expert_worker/expert_executor.h"
 #include "model/decoder.h"
@@ -22,10 +23,11 @@ namespace tandem::cli {
 // Tells of a slow start in one line at a time ("weights 40 %", "1/2 expert workers ready …").
 using StartProgress = std::function<void(const std::string& line)>;
 
-// Everything is ready when Start returns. Destruction cancels what runs and closes the connections.
+// Everything is ready when Start returns. Destruction cancels what runs, closes the connections and writes the trace.
 class RouterRuntime {
  public:
-  // With several pipeline stages `plan` is the head's. `workers`: addresses of expert workers ("host:port" or "unix:/path"); empty: experts inside this process.
+  // With several pipeline stages `plan` is the head's. `workers`: addresses of expert workers ("host:port" or
+  // "unix:/path"); empty: experts inside this process.
   // Errors: those of loading; FAILED_PRECONDITION when a worker serves another model; DEADLINE_EXCEEDED when workers
   // do not come up within `worker_timeout`.
   static absl::StatusOr<std::unique_ptr<RouterRuntime>> Start(std::shared_ptr<const OpenedModel> opened,
@@ -73,6 +75,7 @@ class RouterRuntime {
   std::unique_ptr<router::WorkerPool> workers_;
   std::unique_ptr<router::StageChain> stages_;  // null without other pipeline stages
   std::unique_ptr<router::Engine> engine_;
+  std::unique_ptr<TraceFile> trace_file_;  // with --trace
 };
 
 // The loader of an expert store for a model: reads the checkpoint and packs for `backend`, both of which must outlive it.

@@ -32,10 +32,12 @@ Engine::Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions
                .max_sequences = options_.max_sequences,
                .num_kv_blocks = options_.num_kv_blocks,
                .kv_block_size = options_.kv_block_size,
-               .dispatch_timeout = options_.dispatch_timeout},
+               .dispatch_timeout = options_.dispatch_timeout,
+               .recorder = &recorder_},
               {.layout = LayoutOf(options_, decoder), .handover = stages}),
       masks_(static_cast<size_t>(options_.max_sequences)),
       cutter_(runner_.shape(), runner_.place().layout),
+      track_(recorder_.AddTrack("Router")),
       micro_batches_(options_.micro_batches) {}
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const model::Decoder& decoder, WorkerPool& workers,

@@ -61,19 +61,31 @@ struct EngineStats {
   uint64_t prefix_queried_tokens = 0;
   uint64_t prefix_hit_tokens = 0;
   uint64_t micro_batches = 0;
-  // Where the engine's time goes while there is work. The rest of busy_seconds is planning and handing over.
+  // Where the engine's time goes while there is work. The rest of busy_seconds is its own bookkeeping.
   double busy_seconds = 0;
   double router_seconds = 0;       // embedding, attention, gate, dispatch, combine
   double shared_seconds = 0;       // shared experts
-  double expert_wait_seconds = 0;  // nothing to do while workers computed
-  double wire_wait_seconds = 0;    // nothing to do while everything was on the wire: exposed communication
-  double stage_wait_seconds = 0;   // nothing to do while other pipeline stages worked
-  double logits_seconds = 0;       // last norm and lm_head
-  double sample_seconds = 0;       // choosing tokens
+  double expert_wait_seconds = 0;  // nothing to do: scheduler::WaitParts
+  double wire_wait_seconds = 0;
+  double bubble_seconds = 0;
+  double stage_wait_seconds = 0;  // nothing to do while other pipeline stages worked
+  double logits_seconds = 0;  // last norm and lm_head
+  double sample_seconds = 0;  // choosing tokens
+  double plan_seconds = 0;    // choosing what to compute, and the step's input
+  // Of forward passes: scheduler::StepReport.
+  double forward_seconds = 0;
+  double ideal_seconds = 0;
+  double exposed_seconds = 0;
   double expert_seconds = 0;       // workers computing, the slowest of every dispatch; hidden or not
   double wire_seconds = 0;         // all communication, hidden or not
-  uint64_t dispatch_bytes = 0;
-  uint64_t combine_bytes = 0;
+  // The same of the last hundred steps or so: older ones count less and less.
+  struct Recent {
+    double forward_seconds = 0;
+    double ideal_seconds = 0;
+    double bubble_seconds = 0;
+    double exposed_seconds = 0;
+    double wire_seconds = 0;
+  } recent;
 };
 
 class Engine : public TokenEngine {
@@ -97,6 +109,10 @@ class Engine : public TokenEngine {
   EngineStats Stats() const;
   const ExpertCounters& expert_counters() const { return counters_; }
   const StageChain* stages() const { return stages_; }  // null without pipeline stages
+  const ExchangeCounters& exchanges() const { return runner_.exchanges(); }
+
+  // Records what steps do.
+  trace::Recorder& recorder() { return recorder_; }
 
   // Overrides options.micro_batches from the next step on: 1 … 8, or 0 to choose for each step.
   void SetMicroBatches(int micro_batches);
@@ -145,7 +161,7 @@ class Engine : public TokenEngine {
   int ChooseMicroBatches(const Step& step);
   std::vector<scheduler::MicroBatch> Cut(const std::vector<scheduler::StepItem>& plan, int count) const;
   void Learn(const Step& step);
-  void Account(const Step& step, absl::Duration forward, absl::Duration sampling);
+  void Account(const Step& step, absl::Duration planning);
   absl::Status Execute(Step& step);
   void OnLogits(Sequence& sequence, int64_t position, absl::Span<float> row);
   void OnHidden(Sequence& sequence, int64_t position, absl::Span<const float> row);
@@ -170,6 +186,7 @@ class Engine : public TokenEngine {
   StageChain* const stages_;
   const EngineOptions options_;
   ExpertCounters counters_;
+  trace::Recorder recorder_;
   TokenOutput output_;
 
   // Engine thread only.
@@ -189,6 +206,7 @@ class Engine : public TokenEngine {
   int step_micro_batches_ = 0;
   // Numbers of steps, which no earlier process at the head of the same pipeline stages has used.
   uint64_t step_number_ = static_cast<uint64_t>(absl::ToUnixMicros(absl::Now()));
+  const trace::Track track_;
 
   mutable absl::Mutex mutex_;
   Inbox inbox_ ABSL_GUARDED_BY(mutex_);

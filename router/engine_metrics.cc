@@ -1,6 +1,7 @@
 #include "router/engine_metrics.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 
@@ -25,6 +26,9 @@ class EngineMetrics : public prometheus::Collectable {
     families.push_back(Single(MetricType::Gauge, "tandem_kv_cache_usage_ratio", "KV cache blocks in use, 0 to 1.",
                               kv_blocks > 0 ? static_cast<double>(stats.kv_blocks_used) / kv_blocks : 0));
     AddSteps(stats, families);
+    AddStages(stats, families);
+    AddOverlap(stats, families);
+    AddExchanges(families);
     AddWorkers(families);
     AddPipelineStages(families);
     AddTokens(families);
@@ -54,6 +58,19 @@ class EngineMetrics : public prometheus::Collectable {
     family.metric.push_back(std::move(metric));
   }
 
+  void AddHistogram(MetricFamily& family, const LabelList& labels, const LatencyHistogram& histogram) const {
+    AddSample(family, labels, 0);
+    ClientMetric::Histogram& out = family.metric.back().histogram;
+    uint64_t count = 0;
+    for (size_t i = 0; i <= LatencyHistogram::kBounds.size(); ++i) {
+      count += histogram.Count(i);
+      const bool last = i == LatencyHistogram::kBounds.size();
+      out.bucket.push_back({count, last ? std::numeric_limits<double>::infinity() : LatencyHistogram::kBounds[i]});
+    }
+    out.sample_count = count;
+    out.sample_sum = histogram.Sum();
+  }
+
   MetricFamily Single(MetricType type, const char* name, const char* help, double value) const {
     MetricFamily family = Family(type, name, help);
     AddSample(family, {}, value);
@@ -75,14 +92,9 @@ class EngineMetrics : public prometheus::Collectable {
     families.push_back(Single(MetricType::Gauge, "tandem_prefix_cache_blocks", "KV blocks that the prefix cache knows.",
                               static_cast<double>(stats.kv_blocks_cached)));
     counter("tandem_microbatches_total", "Micro-batches that steps were cut into.", stats.micro_batches);
-    counter("tandem_dispatch_bytes_total", "Rows sent to expert workers, in bytes.", stats.dispatch_bytes);
-    counter("tandem_combine_bytes_total", "Vectors that came back from expert workers, in bytes.", stats.combine_bytes);
-    families.push_back(Single(MetricType::Counter, "tandem_comm_seconds_total",
-                              "Time of dispatches and combines on the wire, hidden behind work or not.",
-                              stats.wire_seconds));
-    families.push_back(Single(MetricType::Counter, "tandem_comm_exposed_seconds_total",
-                              "Part of it in which neither router nor workers had anything to do.",
-                              stats.wire_wait_seconds));
+  }
+
+  void AddStages(const EngineStats& stats, std::vector<MetricFamily>& families) const {
     MetricFamily stages =
         Family(MetricType::Counter, "tandem_stage_seconds_total", "Time of the engine while there is work, by stage.");
     double other = stats.busy_seconds;
@@ -92,13 +104,61 @@ class EngineMetrics : public prometheus::Collectable {
              {"expert_wait", stats.expert_wait_seconds},
              {"wire_wait", stats.wire_wait_seconds},
              {"stage_wait", stats.stage_wait_seconds},
+             {"bubble", stats.bubble_seconds},
              {"logits", stats.logits_seconds},
-             {"sample", stats.sample_seconds}}) {
+             {"sample", stats.sample_seconds},
+             {"plan", stats.plan_seconds}}) {
       AddSample(stages, {{"stage", stage}}, seconds);
       other -= seconds;
     }
     AddSample(stages, {{"stage", "other"}}, std::max(other, 0.0));
     families.push_back(std::move(stages));
+  }
+
+  void AddOverlap(const EngineStats& stats, std::vector<MetricFamily>& families) const {
+    const auto add = [&](MetricType type, const char* name, const char* help, double value) {
+      families.push_back(Single(type, name, help, value));
+    };
+    add(MetricType::Counter, "tandem_comm_seconds_total",
+        "Time of dispatches and combines on the wire, hidden behind work or not.", stats.wire_seconds);
+    add(MetricType::Counter, "tandem_comm_exposed_seconds_total",
+        "Part of it by which steps took longer than they would over a wire that takes no time.", stats.exposed_seconds);
+    add(MetricType::Counter, "tandem_forward_seconds_total", "Time of forward passes, without lm_head.",
+        stats.forward_seconds);
+    add(MetricType::Counter, "tandem_forward_ideal_seconds_total",
+        "What a perfect pipeline would take for them: the same micro-batches, costs and wire.", stats.ideal_seconds);
+    const EngineStats::Recent& recent = stats.recent;
+    const auto ratio = [](double part, double whole) { return whole > 0 ? part / whole : 0; };
+    add(MetricType::Gauge, "tandem_comm_hidden_ratio", "Of the last 100 steps or so: share of communication that was hidden.",
+        recent.wire_seconds > 0 ? 1 - recent.exposed_seconds / recent.wire_seconds : 0);
+    add(MetricType::Gauge, "tandem_pipeline_bubble_ratio",
+        "Of the last 100 steps or so: share of forward passes in which nobody worked and nothing was on the wire.",
+        ratio(recent.bubble_seconds, recent.forward_seconds));
+    add(MetricType::Gauge, "tandem_overlap_efficiency_ratio",
+        "Of the last 100 steps or so: ideal / actual time of forward passes.",
+        ratio(recent.ideal_seconds, recent.forward_seconds));
+  }
+
+  void AddExchanges(std::vector<MetricFamily>& families) const {
+    MetricFamily sent = Family(MetricType::Counter, "tandem_dispatch_bytes_total", "Rows sent to the worker, in bytes.");
+    MetricFamily received =
+        Family(MetricType::Counter, "tandem_combine_bytes_total", "Vectors that came back from the worker, in bytes.");
+    MetricFamily round_trip = Family(MetricType::Histogram, "tandem_dispatch_round_trip_seconds",
+                                     "From sending a frame to the worker to its answer.");
+    MetricFamily wire = Family(MetricType::Histogram, "tandem_dispatch_wire_seconds",
+                               "Part of the round trip on the wire: dispatch and combine together.");
+    const std::vector<WorkerPool::WorkerStatus> status = workers_.Status();
+    for (size_t i = 0; i < status.size(); ++i) {
+      const ExchangeCounters::Worker& worker = engine_.exchanges().Get(static_cast<int>(i));
+      const LabelList labels = {{"worker", status[i].name}};
+      AddSample(sent, labels, static_cast<double>(worker.dispatch_bytes));
+      AddSample(received, labels, static_cast<double>(worker.combine_bytes));
+      AddHistogram(round_trip, labels, worker.round_trip);
+      AddHistogram(wire, labels, worker.wire);
+    }
+    for (MetricFamily* family : {&sent, &received, &round_trip, &wire}) {
+      families.push_back(std::move(*family));
+    }
   }
 
   void AddWorkers(std::vector<MetricFamily>& families) const {

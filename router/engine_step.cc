@@ -10,6 +10,8 @@ namespace tandem::router {
 
 using scheduler::StepItem;
 
+constexpr double kRecentDecay = 0.99;  // of EngineStats::recent, each step
+
 // A planned step in the words of the model runner.
 struct Engine::Step {
   // Rows whose logits or hidden state is wanted, and where in which sequence they are.
@@ -33,15 +35,18 @@ struct Engine::Step {
 };
 
 void Engine::RunStep() {
+  const absl::Time begin = absl::Now();
   const std::vector<StepItem> plan = Plan();
   if (plan.empty()) {
     return;
   }
+  trace::StepScope traced(&recorder_, track_);
   Step step = Prepare(plan);
-  const absl::Duration visited_before = runner_.visiting();
-  const absl::Time forward_start = absl::Now();
+  const absl::Duration planning = absl::Now() - begin;
+  traced.span().AddArg({"tokens", step.tokens});
+  traced.span().AddArg({"prompt_tokens", step.prompt_tokens});
+  traced.span().AddArg({"micro_batches", static_cast<int64_t>(step.input.micro_batches.size())});
   const absl::Status status = Execute(step);
-  const absl::Time forward_end = absl::Now();
   if (!status.ok()) {
     spdlog::warn("a step with {} sequences failed: {}", step.computed.size(), status.ToString());
     for (const auto& [sequence, tokens] : step.computed) {
@@ -54,10 +59,10 @@ void Engine::RunStep() {
   while (static_cast<int>(running_.size()) > options_.max_sequences) {
     Preempt(running_.size() - 1);
   }
-  Account(step, forward_end - forward_start, runner_.visiting() - visited_before);
+  Account(step, planning);
 }
 
-void Engine::Account(const Step& step, absl::Duration forward, absl::Duration sampling) {
+void Engine::Account(const Step& step, absl::Duration planning) {
   const scheduler::StepReport& report = runner_.report();
   absl::MutexLock lock(&mutex_);
   ++stats_.steps;
@@ -65,15 +70,26 @@ void Engine::Account(const Step& step, absl::Duration forward, absl::Duration sa
   stats_.micro_batches += static_cast<uint64_t>(report.micro_batches);
   stats_.router_seconds += absl::ToDoubleSeconds(report.router);
   stats_.shared_seconds += absl::ToDoubleSeconds(report.shared);
-  stats_.expert_wait_seconds += absl::ToDoubleSeconds(report.expert_wait);
-  stats_.wire_wait_seconds += absl::ToDoubleSeconds(report.wire_wait);
+  stats_.expert_wait_seconds += absl::ToDoubleSeconds(report.waits.expert);
+  stats_.wire_wait_seconds += absl::ToDoubleSeconds(report.waits.wire);
+  stats_.bubble_seconds += absl::ToDoubleSeconds(report.waits.bubble);
   stats_.stage_wait_seconds += absl::ToDoubleSeconds(report.stage_wait);
-  stats_.logits_seconds += absl::ToDoubleSeconds(forward - sampling - report.total());
-  stats_.sample_seconds += absl::ToDoubleSeconds(sampling);
+  stats_.logits_seconds = absl::ToDoubleSeconds(runner_.projecting());
+  stats_.sample_seconds = absl::ToDoubleSeconds(runner_.visiting());
+  stats_.plan_seconds += absl::ToDoubleSeconds(planning);
+  stats_.forward_seconds += absl::ToDoubleSeconds(report.total());
+  stats_.ideal_seconds += absl::ToDoubleSeconds(report.ideal);
+  stats_.exposed_seconds += absl::ToDoubleSeconds(report.exposed);
   stats_.expert_seconds += absl::ToDoubleSeconds(report.expert);
   stats_.wire_seconds += absl::ToDoubleSeconds(report.wire);
-  stats_.dispatch_bytes += static_cast<uint64_t>(report.dispatch_bytes);
-  stats_.combine_bytes += static_cast<uint64_t>(report.combine_bytes);
+  const auto add = [](double& recent, absl::Duration duration) {
+    recent = kRecentDecay * recent + absl::ToDoubleSeconds(duration);
+  };
+  add(stats_.recent.forward_seconds, report.total());
+  add(stats_.recent.ideal_seconds, report.ideal);
+  add(stats_.recent.bubble_seconds, report.waits.bubble);
+  add(stats_.recent.exposed_seconds, report.exposed);
+  add(stats_.recent.wire_seconds, report.wire);
 }
 
 std::vector<StepItem> Engine::Plan() {
@@ -87,6 +103,7 @@ std::vector<StepItem> Engine::Plan() {
 }
 
 Engine::Step Engine::Prepare(const std::vector<StepItem>& plan) {
+  const trace::Scope scope(&recorder_, track_, "plan", "", {});
   Step step;
   step.input.step = ++step_number_;
   std::vector<int64_t> position(running_.size(), 0);  // of each sequence: the first one that is not placed yet

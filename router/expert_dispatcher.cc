@@ -18,6 +18,24 @@ ExpertDispatcher::ExpertDispatcher(const model::Decoder& decoder, WorkerPool& wo
                                    absl::Duration dispatch_timeout)
     : decoder_(decoder), workers_(workers), counters_(counters), dispatch_timeout_(dispatch_timeout) {}
 
+absl::Duration FlightReport::computed() const {
+  absl::Duration longest;
+  for (const FlightLeg& leg : legs) {
+    longest = std::max(longest, leg.trip.computed());
+  }
+  return longest;
+}
+
+absl::Duration FlightReport::wire() const {
+  const auto last = std::max_element(legs.begin(), legs.end(), [](const FlightLeg& a, const FlightLeg& b) {
+    return a.trip.arrived < b.trip.arrived;
+  });
+  if (last == legs.end()) {
+    return absl::ZeroDuration();
+  }
+  return std::max(last->trip.wire() + last->trip.computed() - computed(), absl::ZeroDuration());
+}
+
 absl::StatusOr<DispatchBuffers> ExpertDispatcher::AllocateBuffers(int64_t max_tokens) const {
   compute::Backend& backend = decoder_.backend();
   const int64_t hidden_size = decoder_.spec().hidden_size;
@@ -106,7 +124,10 @@ absl::StatusOr<ExpertFlight> ExpertDispatcher::Start(int layer, const model::Act
     backend.GatherRows(a.x.Rows(0, a.num_tokens), parcel.rows, gathered);
     frame.rows = FrameBuffer(gathered.size_bytes());
     backend.Download(gathered, frame.rows.mutable_bytes());
-    flight.bytes_sent += static_cast<int64_t>(gathered.size_bytes());
+    flight.legs.push_back({.trip = {.worker = parcel.worker},
+                           .rows = num_rows,
+                           .pairs = static_cast<int64_t>(parcel.pairs.size()),
+                           .bytes_sent = static_cast<int64_t>(gathered.size_bytes())});
   }
   RETURN_IF_ERROR(backend.Record()->Wait());
 
@@ -114,20 +135,21 @@ absl::StatusOr<ExpertFlight> ExpertDispatcher::Start(int layer, const model::Act
   {
     absl::MutexLock lock(&flight.arrivals->mutex);
     flight.arrivals->results.assign(frames.size(), absl::UnknownError("no answer yet"));
+    flight.arrivals->times.resize(frames.size());
     flight.arrivals->missing = frames.size();
   }
   flight.arrivals->complete = std::move(complete);
-  flight.sent = absl::Now();
   for (size_t i = 0; i < frames.size(); ++i) {
+    flight.legs[i].trip.sent = absl::Now();
     workers_.channel(flight.parcels[i].worker)
         .Dispatch(std::move(frames[i]), [arrivals = flight.arrivals, i](absl::StatusOr<CombineFrame> result) {
           {
             absl::MutexLock lock(&arrivals->mutex);
             arrivals->results[i] = std::move(result);
+            arrivals->times[i] = absl::Now();
             if (--arrivals->missing > 0) {
               return;
             }
-            arrivals->last = absl::Now();
           }
           arrivals->complete();
         });
@@ -135,23 +157,23 @@ absl::StatusOr<ExpertFlight> ExpertDispatcher::Start(int layer, const model::Act
   return flight;
 }
 
-absl::StatusOr<FlightTimes> ExpertDispatcher::Finish(ExpertFlight flight, const DispatchBuffers& buffers,
-                                                     model::Activations& a) {
+absl::StatusOr<FlightReport> ExpertDispatcher::Finish(ExpertFlight flight, const DispatchBuffers& buffers,
+                                                      model::Activations& a) {
   std::vector<absl::StatusOr<CombineFrame>> results;
-  FlightTimes times = {.sent = flight.sent, .bytes_sent = flight.bytes_sent};
   {
     absl::MutexLock lock(&flight.arrivals->mutex);
     TANDEM_CHECK(flight.arrivals->missing == 0, "layer ", flight.layer, " is not complete");
     results = std::move(flight.arrivals->results);
-    times.arrived = flight.arrivals->last;
+    for (size_t i = 0; i < results.size(); ++i) {
+      flight.legs[i].trip.arrived = flight.arrivals->times[i];
+    }
   }
-  RETURN_IF_ERROR(Receive(flight, results, buffers, a, times));
-  return times;
+  RETURN_IF_ERROR(Receive(flight, results, buffers, a));
+  return FlightReport{std::move(flight.legs)};
 }
 
-absl::Status ExpertDispatcher::Receive(const ExpertFlight& flight,
-                                       std::vector<absl::StatusOr<CombineFrame>>& results,
-                                       const DispatchBuffers& buffers, model::Activations& a, FlightTimes& times) {
+absl::Status ExpertDispatcher::Receive(ExpertFlight& flight, std::vector<absl::StatusOr<CombineFrame>>& results,
+                                       const DispatchBuffers& buffers, model::Activations& a) {
   compute::Backend& backend = decoder_.backend();
   absl::Status first_error;
   int64_t received_rows = 0;
@@ -175,11 +197,10 @@ absl::Status ExpertDispatcher::Receive(const ExpertFlight& flight,
     }
     backend.Upload(results[i]->outputs.bytes(), outputs);
     backend.ScatterRows(outputs, parcel.slots, a.expert_out);
-    times.bytes_received += static_cast<int64_t>(outputs.size_bytes());
-    if (results[i]->compute_time + results[i]->queue_time > times.compute + times.queued) {
-      times.compute = results[i]->compute_time;
-      times.queued = results[i]->queue_time;
-    }
+    FlightLeg& leg = flight.legs[i];
+    leg.bytes_received = static_cast<int64_t>(outputs.size_bytes());
+    leg.trip = scheduler::CentreTrip(parcel.worker, leg.trip.sent, leg.trip.arrived, results[i]->queue_time,
+                                     results[i]->compute_time);
   }
   RETURN_IF_ERROR(first_error);
   return backend.Record()->Wait();  // the frames' bytes must stay until they were read

@@ -17,6 +17,7 @@
 #include "absl/time/time.h"
 #include "model/decoder.h"
 #include "router/expert_plane.h"
+#include "scheduler/step_report.h"
 
 namespace tandem::router {
 
@@ -46,14 +47,23 @@ struct ExpertParcel {
   std::vector<int32_t> slots;                // of each pair: row * top_k + j
 };
 
-// When a dispatch went and came, and what its workers say of it. Times of the slowest worker.
-struct FlightTimes {
-  absl::Time sent;
-  absl::Time arrived;
-  absl::Duration compute;  // on the worker
-  absl::Duration queued;   // waited on the worker
+// What became of one worker's frame.
+struct FlightLeg {
+  scheduler::FrameTrip trip;
+  int64_t rows = 0;
+  int64_t pairs = 0;
   int64_t bytes_sent = 0;
   int64_t bytes_received = 0;
+};
+
+// A dispatch that has come back.
+struct FlightReport {
+  std::vector<FlightLeg> legs;  // one for each worker that was asked
+
+  // The longest that any worker computed.
+  absl::Duration computed() const;
+  // What the last answer took beyond that, but for its waiting on the worker: both ways on the wire.
+  absl::Duration wire() const;
 };
 
 // Everything one dispatch has under way; made by Start, consumed by Finish.
@@ -62,15 +72,14 @@ struct ExpertFlight {
   struct Arrivals {
     absl::Mutex mutex;
     std::vector<absl::StatusOr<transport::CombineFrame>> results ABSL_GUARDED_BY(mutex);
+    std::vector<absl::Time> times ABSL_GUARDED_BY(mutex);  // of their arrival
     size_t missing ABSL_GUARDED_BY(mutex) = 0;
-    absl::Time last ABSL_GUARDED_BY(mutex);
     std::function<void()> complete;  // called by the one that brings the last answer
   };
 
   int layer = 0;
-  absl::Time sent;
-  int64_t bytes_sent = 0;
   std::vector<ExpertParcel> parcels;
+  std::vector<FlightLeg> legs;  // of the parcels
   std::shared_ptr<Arrivals> arrivals;
 };
 
@@ -97,12 +106,12 @@ class ExpertDispatcher {
 
   // For a complete flight: fills a.expert_out. Errors: UNAVAILABLE (a worker was lost), DEADLINE_EXCEEDED, or what the
   // worker said. Workers found gone are reported to the pool.
-  absl::StatusOr<FlightTimes> Finish(ExpertFlight flight, const DispatchBuffers& buffers, model::Activations& a);
+  absl::StatusOr<FlightReport> Finish(ExpertFlight flight, const DispatchBuffers& buffers, model::Activations& a);
 
  private:
   absl::Status MakeParcels(int layer, absl::Span<const int32_t> topk_ids, ExpertFlight& flight);
-  absl::Status Receive(const ExpertFlight& flight, std::vector<absl::StatusOr<transport::CombineFrame>>& results,
-                       const DispatchBuffers& buffers, model::Activations& a, FlightTimes& times);
+  absl::Status Receive(ExpertFlight& flight, std::vector<absl::StatusOr<transport::CombineFrame>>& results,
+                       const DispatchBuffers& buffers, model::Activations& a);
 
   const model::Decoder& decoder_;
   WorkerPool& workers_;

@@ -71,7 +71,8 @@ HttpApi::HttpApi(HttpApiOptions options, CompletionService* service, metrics::Re
       service_(service),
       registry_(registry),
       created_(absl::ToUnixSeconds(absl::Now())),
-      openapi_(Dump(OpenApiDocument(options_.context, options_.version))) {}
+      openapi_(Dump(OpenApiDocument(options_.context, options_.version))),
+      debug_trace_(options_.recorder) {}
 
 http::Handler HttpApi::OnExecutor(Method method) {
   return [this, method](Request request, Writer writer) {
@@ -94,6 +95,9 @@ void HttpApi::Register(http::Router& router) {
   router.Add("POST", "/v1/embeddings", OnExecutor(&HttpApi::Embeddings));
   router.Add("POST", "/tokenize", OnExecutor(&HttpApi::Tokenize));
   router.Add("POST", "/detokenize", OnExecutor(&HttpApi::Detokenize));
+  router.Add("POST", "/debug/trace", [this](const Request& request, Writer writer) {
+    debug_trace_.Handle(request, std::move(writer));
+  });
   add("GET", "/v1/models", [this](const Request&) { return Models(); });
   add("GET", "/v1/models/{id*}", [this](const Request& request) { return Model(request.params.at("id")); });
   for (const char* path : {"/health", "/ping", "/v1/health", "/health/ready"}) {

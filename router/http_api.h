@@ -2,7 +2,7 @@
 // CompletionService.
 //
 // GET  / /health /ping /v1/health /health/live /health/ready /version /metrics /openapi.json /v1/models /v1/models/{id}
-// POST /v1/chat/completions /v1/completions /v1/responses /v1/embeddings /tokenize /detokenize
+// POST /v1/chat/completions /v1/completions /v1/responses /v1/embeddings /tokenize /detokenize /debug/trace
 #pragma once
 
 #include <memory>
@@ -14,6 +14,7 @@
 #include "base/http/server.h"
 #include "base/metrics.h"
 #include "router/completion.h"
+#include "router/debug_trace.h"
 #include "router/request_parser.h"
 #include "router/response_json.h"
 
@@ -24,6 +25,7 @@ struct HttpApiOptions {
   std::string version;                // of this program
   std::vector<std::string> api_keys;  // empty: no authorisation
   absl::Duration ping_interval = absl::Seconds(15);
+  trace::Recorder* recorder = nullptr;  // of the engine; null: no traces. Must outlive the API.
 };
 
 // Thread-safe. Must outlive the server that it is registered with.
@@ -36,6 +38,9 @@ class HttpApi {
 
   // Adds the CORS headers, and what is done for every finished request: the access log and the HTTP metrics.
   void Configure(http::ServerOptions& options);
+
+  // Ends what waits for future steps: nothing else is left that would outlast the running requests.
+  void Drain() { debug_trace_.Close(); }
 
  private:
   using Writer = std::shared_ptr<http::ResponseWriter>;
@@ -70,6 +75,7 @@ class HttpApi {
   metrics::Registry* const registry_;
   const int64_t created_;
   const std::string openapi_;
+  DebugTrace debug_trace_;
 };
 
 }  // namespace tandem::router

@@ -10,6 +10,15 @@ namespace {
 
 constexpr int kMaxRowGroup = 256;  // rows of logits in memory at a time
 
+const char* PhaseOf(const MicroBatchInput& input) {
+  bool prefill = false;
+  bool decode = false;
+  for (const compute::SequenceRows& sequence : input.sequences) {
+    (sequence.num_rows > 1 ? prefill : decode) = true;
+  }
+  return prefill && decode ? "mixed" : prefill ? "prefill" : "decode";
+}
+
 }  // namespace
 
 using compute::DType;
@@ -21,7 +30,9 @@ ModelRunner::ModelRunner(const model::Decoder& decoder, WorkerPool& workers, Exp
     : decoder_(decoder),
       options_(options),
       place_(place),
-      dispatcher_(decoder, workers, counters, options.dispatch_timeout) {
+      dispatcher_(decoder, workers, counters, options.dispatch_timeout),
+      exchanges_(workers.num_workers()),
+      tracks_(options.recorder, workers.num_workers()) {
   for (const auto& layer : decoder.spec().layers) {
     shape_.experts.push_back(layer.experts);
   }
@@ -68,16 +79,21 @@ void ModelRunner::AssignLanes(const StepInput& step) {
   }
 }
 
+trace::Scope ModelRunner::Traced(const char* name, const Lane& lane, int layer) const {
+  return {options_.recorder, tracks_.router(), name, lane.phase,
+          {{"layer", layer}, {"micro_batch", lane.index}, {"tokens", lane.load.tokens}}};
+}
+
 absl::Status ModelRunner::Forward(const StepInput& step) {
   RETURN_IF_ERROR(AllocateLanes(step.micro_batches.size()));
   AssignLanes(step);
   report_ = {.micro_batches = static_cast<int>(step.micro_batches.size())};
   waits_.clear();
-  computing_.clear();
+  trips_.clear();
   flights_ = 0;
   RETURN_IF_ERROR(BeginStep(step));
   RETURN_IF_ERROR(RunPipeline(step));
-  EndStep();
+  EndStep(step);
   return decoder_.backend().Record()->Wait();
 }
 
@@ -94,6 +110,8 @@ absl::Status ModelRunner::BeginStep(const StepInput& step) {
     Lane& lane = LaneOf(static_cast<int32_t>(i));
     lane.layout = decoder_.backend().PrepareBatch(input.sequences, options_.kv_block_size);
     lane.flight.reset();
+    lane.index = static_cast<int32_t>(i);
+    lane.phase = PhaseOf(input);
     lane.path = {.layers = place_.layout.LayersOf(place_.stage, input.direction),
                  .follows = input.follows,
                  .enters = place_.stage != place_.layout.FirstStage(input.direction),
@@ -102,6 +120,7 @@ absl::Status ModelRunner::BeginStep(const StepInput& step) {
     lane.load.tokens = input.num_rows;
     lane.load.has_prompt = static_cast<int64_t>(input.sequences.size()) < input.num_rows;
     if (!lane.path.enters) {
+      const trace::Scope scope = Traced("embedding", lane, 0);
       decoder_.Embed(input.ids, lane.activations);
     }
   }
@@ -143,6 +162,7 @@ absl::Status ModelRunner::RunPipeline(const StepInput& step) {
 }
 
 void ModelRunner::WaitForArrival(ArrivalQueue& arrivals, Pipeline& pipeline) {
+  const trace::Scope scope(options_.recorder, tracks_.router(), flights_ > 0 ? "wait" : "wait for stages", "", {});
   const absl::Time begin = absl::Now();
   pipeline.OnArrived(arrivals.Pop());
   const absl::Time end = absl::Now();
@@ -157,6 +177,7 @@ void ModelRunner::RunSharedExpert(Lane& lane, int layer) {
   absl::Duration spent;
   {
     const Stretch stretch(spent);
+    const trace::Scope scope = Traced("shared expert", lane, layer);
     decoder_.SharedExpert(layer, lane.activations);
   }
   report_.shared += spent;
@@ -181,20 +202,31 @@ absl::Status ModelRunner::Advance(const StepInput& step, const PipelineTask& tas
     if (task.layer == lane.path.layers.end) {
       RETURN_IF_ERROR(Leave(step, task.micro_batch));
     } else {
-      decoder_.Attend(task.layer, *lane.layout, cache_, lane.activations);
-      if (!shape_.experts[task.layer]) {
-        decoder_.DenseMlp(task.layer, lane.activations);
-      } else {
-        decoder_.Route(task.layer, lane.activations);
-        ASSIGN_OR_RETURN(lane.flight,
-                         dispatcher_.Start(task.layer, lane.activations, lane.buffers,
-                                           [arrivals, i = task.micro_batch] { arrivals->Push(i); }));
-        ++flights_;
-      }
+      RETURN_IF_ERROR(RunLayer(lane, task.layer, [arrivals, i = task.micro_batch] { arrivals->Push(i); }));
     }
   }
   report_.router += spent;
   lane.cost.router += absl::ToDoubleSeconds(spent);
+  return absl::OkStatus();
+}
+
+// The router's half of a layer.
+absl::Status ModelRunner::RunLayer(Lane& lane, int layer, std::function<void()> arrived) {
+  {
+    const trace::Scope scope = Traced("attention", lane, layer);
+    decoder_.Attend(layer, *lane.layout, cache_, lane.activations);
+    if (shape_.experts[layer]) {
+      decoder_.Route(layer, lane.activations);
+    }
+  }
+  if (!shape_.experts[layer]) {
+    const trace::Scope scope = Traced("MLP", lane, layer);
+    decoder_.DenseMlp(layer, lane.activations);
+    return absl::OkStatus();
+  }
+  const trace::Scope scope = Traced("dispatch", lane, layer);
+  ASSIGN_OR_RETURN(lane.flight, dispatcher_.Start(layer, lane.activations, lane.buffers, std::move(arrived)));
+  ++flights_;
   return absl::OkStatus();
 }
 
@@ -203,37 +235,40 @@ absl::Status ModelRunner::Land(Lane& lane, int layer) {
   ExpertFlight flight = *std::move(lane.flight);
   lane.flight.reset();
   --flights_;
-  ASSIGN_OR_RETURN(const FlightTimes times, dispatcher_.Finish(std::move(flight), lane.buffers, lane.activations));
+  const trace::Scope scope = Traced("combine", lane, layer);
+  ASSIGN_OR_RETURN(const FlightReport report, dispatcher_.Finish(std::move(flight), lane.buffers, lane.activations));
   decoder_.Combine(layer, lane.activations);
-  const absl::Duration wire =
-      std::max((times.arrived - times.sent) - times.compute - times.queued, absl::ZeroDuration());
-  computing_.push_back({times.arrived - wire / 2 - times.compute, times.arrived - wire / 2});
-  lane.cost.expert += absl::ToDoubleSeconds(times.compute);
-  lane.cost.wire += absl::ToDoubleSeconds(wire) / 2;
-  report_.expert += times.compute;
-  report_.wire += wire;
-  report_.dispatch_bytes += times.bytes_sent;
-  report_.combine_bytes += times.bytes_received;
+  lane.cost.expert += absl::ToDoubleSeconds(report.computed());
+  lane.cost.wire += absl::ToDoubleSeconds(report.wire()) / 2;
+  report_.expert += report.computed();
+  report_.wire += report.wire();
+  for (const FlightLeg& leg : report.legs) {
+    trips_.push_back(leg.trip);
+    exchanges_.Add(leg);
+    tracks_.AddTrip(leg, lane.phase, layer, lane.index);
+  }
   return absl::OkStatus();
 }
 
-void ModelRunner::EndStep() {
-  absl::Duration waited;
-  for (const scheduler::TimeSpan& wait : waits_) {
-    waited += wait.end - wait.begin;
-  }
-  report_.expert_wait = scheduler::Overlap(waits_, computing_);
-  report_.wire_wait = waited - report_.expert_wait;
+void ModelRunner::EndStep(const StepInput& step) {
+  std::vector<bool> follows;
+  int most_layers = 0;
   for (int i = 0; i < report_.micro_batches; ++i) {
     const Lane& lane = LaneOf(i);
     const auto first = shape_.experts.begin() + lane.path.layers.begin;
-    const auto layers = static_cast<double>(std::count(first, first + lane.path.layers.size(), true));
+    const auto layers = static_cast<int>(std::count(first, first + lane.path.layers.size(), true));
     scheduler::LayerCost cost = lane.cost;
     for (double* part : {&cost.router, &cost.shared, &cost.expert, &cost.wire}) {
-      *part /= std::max(layers, 1.0);
+      *part /= std::max(layers, 1);
     }
     report_.layers.emplace_back(lane.load, cost);
+    follows.push_back(step.micro_batches[i].follows);
+    most_layers = std::max(most_layers, layers);
   }
+  report_.distinct = scheduler::DistinctShare(trips_);
+  report_.waits = scheduler::SplitWaits(waits_, trips_);
+  report_.exposed = scheduler::ExposedCommunication(report_, follows, most_layers, shape_.shared_experts);
+  report_.ideal = scheduler::IdealTime(report_, most_layers);
 }
 
 absl::Status ModelRunner::VisitLogits(absl::Span<const RowRef> rows, RowVisitor visit) {
@@ -251,20 +286,23 @@ absl::Status ModelRunner::Visit(absl::Span<const RowRef> rows, const compute::Te
   const int64_t total = static_cast<int64_t>(rows.size());
   for (int64_t begin = 0; begin < total; begin += out.dim(0)) {
     const int64_t count = std::min(out.dim(0), total - begin);
-    GatherHidden(rows.subspan(begin, count));
-    const bool logits = &out == &logits_;
-    if (logits) {
-      decoder_.LmHead(hidden_.Rows(0, count), logits_.Rows(0, count));
-    }
     host_rows_.resize(std::max<size_t>(host_rows_.size(), count * width));
     const absl::Span<float> host = absl::MakeSpan(host_rows_).subspan(0, count * width);
-    backend.Download(out.Rows(0, count), compute::WritableBytesOf(host));
-    RETURN_IF_ERROR(backend.Record()->Wait());
-    const absl::Time start = absl::Now();
+    {
+      const Stretch stretch(projecting_);
+      const trace::Scope scope(options_.recorder, tracks_.router(), "LM head", "", {{"rows", count}});
+      GatherHidden(rows.subspan(begin, count));
+      if (&out == &logits_) {
+        decoder_.LmHead(hidden_.Rows(0, count), logits_.Rows(0, count));
+      }
+      backend.Download(out.Rows(0, count), compute::WritableBytesOf(host));
+      RETURN_IF_ERROR(backend.Record()->Wait());
+    }
+    const Stretch stretch(visiting_);
+    const trace::Scope scope(options_.recorder, tracks_.router(), "sampling", "", {{"rows", count}});
     for (int64_t i = 0; i < count; ++i) {
       visit(begin + i, host.subspan(i * width, width));
     }
-    visiting_ += absl::Now() - start;
   }
   return absl::OkStatus();
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -15,9 +16,12 @@
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
 #include "model/decoder.h"
+#include "base/trace.h"
 #include "router/arrival_queue.h"
+#include "router/exchange_counters.h"
 #include "router/expert_dispatcher.h"
 #include "router/stage_handover.h"
+#include "router/step_tracks.h"
 #include "scheduler/pipeline.h"
 #include "scheduler/step_report.h"
 
@@ -29,6 +33,7 @@ struct ModelRunnerOptions {
   int64_t num_kv_blocks = 0;
   int kv_block_size = compute::kAttentionTile;
   absl::Duration dispatch_timeout = absl::Seconds(30);
+  trace::Recorder* recorder = nullptr;  // must outlive the runner
 };
 
 using StepInput = transport::StageStep;
@@ -64,8 +69,11 @@ class ModelRunner {
   // Of the last Forward.
   const scheduler::StepReport& report() const { return report_; }
 
-  // Time spent in visitors so far.
+  // Time spent so far in visitors, and in computing what they visit.
   absl::Duration visiting() const { return visiting_; }
+  absl::Duration projecting() const { return projecting_; }
+
+  const ExchangeCounters& exchanges() const { return exchanges_; }
 
  private:
   // One micro-batch under way.
@@ -74,6 +82,8 @@ class ModelRunner {
     DispatchBuffers buffers;
     std::unique_ptr<compute::BatchLayout> layout;
     std::optional<ExpertFlight> flight;
+    int32_t index = 0;
+    const char* phase = "";  // in traces
     scheduler::PipelinePath path;
     scheduler::MicroBatchLoad load;
     scheduler::LayerCost cost;  // summed over layers
@@ -94,12 +104,15 @@ class ModelRunner {
   absl::Status AllocateLanes(size_t count);
   void AssignLanes(const StepInput& step);
   Lane& LaneOf(int32_t micro_batch) { return lanes_[lane_of_[micro_batch]]; }
+  // A stretch of the engine's time in the trace.
+  trace::Scope Traced(const char* name, const Lane& lane, int layer) const;
   absl::Status BeginStep(const StepInput& step);
   absl::Status RunPipeline(const StepInput& step);
   void WaitForArrival(ArrivalQueue& arrivals, scheduler::Pipeline& pipeline);
-  void EndStep();
+  void EndStep(const StepInput& step);
   absl::Status Advance(const StepInput& step, const scheduler::PipelineTask& task, bool owes_shared_expert,
                        const std::shared_ptr<ArrivalQueue>& arrivals);
+  absl::Status RunLayer(Lane& lane, int layer, std::function<void()> arrived);
 
   // Other stages (model_runner_stages.cc).
   bool AwaitsResult(const MicroBatchInput& input) const;
@@ -128,9 +141,12 @@ class ModelRunner {
   compute::Tensor logits_;  // [group of rows, vocab_size] f32
   std::vector<float> host_rows_;
   scheduler::StepReport report_;
-  std::vector<scheduler::TimeSpan> waits_;      // of the engine, in the last step
-  std::vector<scheduler::TimeSpan> computing_;  // of the workers, in the last step
+  ExchangeCounters exchanges_;
+  StepTracks tracks_;
+  std::vector<scheduler::TimeSpan> waits_;   // of the engine, in the last step
+  std::vector<scheduler::FrameTrip> trips_;  // of the last step
   absl::Duration visiting_;
+  absl::Duration projecting_;
 };
 
 }  // namespace tandem::router

@@ -213,7 +213,7 @@ void PipelineStage::Compute(const StageStep& step) {
   SendUp(transport::StageReport{.step = step.step,
                                 .stage = options_.terms.stage,
                                 .busy = report.router + report.shared,
-                                .experts = report.expert_wait + report.wire_wait,
+                                .experts = report.waits.expert + report.waits.wire + report.waits.bubble,
                                 .stages = report.stage_wait});
 }
 

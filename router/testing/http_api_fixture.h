@@ -32,6 +32,7 @@ class HttpApiTest : public testing::Test {
     options.context.defaults.temperature = 0.5f;
     options.version = "1.2.3";
     options.api_keys = std::move(keys);
+    options.recorder = &recorder_;
     api_ = std::make_unique<HttpApi>(std::move(options), &service_, &registry_);
     http::Router router;
     http::ServerOptions server_options;
@@ -81,6 +82,7 @@ class HttpApiTest : public testing::Test {
   OutputFormats formats_ = {.tools = ToolFormat::kHermes, .reasoning = ReasoningFormat::kThink};
   ReasoningField reasoning_field_ = ReasoningField::kReasoningContent;
   FakeTokenEngine engine_;
+  trace::Recorder recorder_;
   ByteCodec codec_;
   StructuredOutput structured_output_{&codec_, ByteCodec::kVocabSize,
                                       StructuredOutputOptions{.end_tokens = {ByteCodec::kEnd}}};
