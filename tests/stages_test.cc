@@ -31,6 +31,9 @@ std::vector<router::GenerationRequest> Requests(int64_t vocab_size, int answer_t
       requests.back().sampling.n = 2;
     }
   }
+  requests.push_back(requests.back());  // an embedding of the longest prompt
+  requests.back().sampling = {};
+  requests.back().pooling = router::Pooling::kMean;
   return requests;
 }
 
@@ -40,6 +43,7 @@ void ExpectSameBits(const std::vector<Generation>& got, const std::vector<Genera
     ASSERT_TRUE(got[i].status.ok()) << how << ", answer " << i << ": " << got[i].status;
     EXPECT_EQ(got[i].tokens, want[i].tokens) << how << ", answer " << i;
     EXPECT_EQ(got[i].logprobs, want[i].logprobs) << how << ", answer " << i;
+    EXPECT_EQ(got[i].embedding, want[i].embedding) << how << ", answer " << i;
     ASSERT_EQ(got[i].logits.size(), want[i].logits.size()) << how << ", answer " << i;
     for (size_t step = 0; step < got[i].logits.size(); ++step) {
       EXPECT_EQ(std::memcmp(got[i].logits[step].data(), want[i].logits[step].data(),
@@ -79,7 +83,11 @@ TEST_P(StagesTest, GiveTheSameBitsInEveryArrangement) {
           (*cluster)->engine().SetMicroBatches(micro_batches);
           const std::string how = absl::StrCat(stages, " stages, ", scheduler::StagePolicyName(policy), ", ", workers,
                                                " workers, ", micro_batches, " micro-batches");
-          ExpectSameBits((*cluster)->Generate(requests), want, how);
+          const std::vector<Generation> got = (*cluster)->Generate(requests);
+          ExpectSameBits(got, want, how);
+          EXPECT_FALSE(got.back().embedding.empty());
+          // The second time the prompts are in the prefix cache, of the direction that they went.
+          EXPECT_EQ(got[got.size() - 2].first.cached_tokens, micro_batches == 1 ? 0 : 64) << how;
         }
       }
     }
