@@ -2,6 +2,7 @@
 // engine.
 #include "cli/bench_stages.h"
 
+#include <cmath>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -31,7 +32,6 @@ struct StagesFlags {
   std::string model_dir;
   std::string dtype = "auto";
   int batch = 16;
-  int context = 64;
   int steps = 100;
   int rounds = 3;
   bool json = false;
@@ -92,9 +92,10 @@ absl::StatusOr<Measured> MeasureOnce(StageRig& rig, const StagesFlags& flags, Me
   router::Engine& engine = rig.engine();
   const uint64_t steps_before = engine.Stats().steps;
   const double busy_before = BusySeconds(engine);
-  ASSIGN_OR_RETURN(
-      const StepTimes times,
-      MeasureDecode(engine, {.batch = flags.batch, .context = flags.context, .steps = flags.steps}, run.micro_batches));
+  // Prompts of one token, so that all steps are alike: the other stages' reports do not tell which step was which.
+  ASSIGN_OR_RETURN(const StepTimes times,
+                   MeasureDecode(engine, {.batch = flags.batch, .steps = flags.steps}, run.micro_batches));
+  run.micro_batches = static_cast<int>(std::lround(times.micro_batches));  // dualpipe has one in each direction at least
   const auto steps = static_cast<double>(engine.Stats().steps - steps_before);
   run.step = times.step;
   // With the experts inside, waiting for them is working.
@@ -112,7 +113,7 @@ absl::Status MeasureLayout(const std::shared_ptr<const OpenedModel>& opened, con
   StageRigOptions options = {.layout = {.num_stages = stages, .num_layers = layers, .policy = policy}};
   options.cpus.assign(cpus.begin(), cpus.begin() + stages);
   options.max_sequences = flags.batch;
-  options.max_model_len = flags.context + flags.steps + 1;
+  options.max_model_len = flags.steps + 2;
   ASSIGN_OR_RETURN(const std::unique_ptr<StageRig> rig, StageRig::Start(opened, options));
   std::vector<Measured> best(flags.micro_batches.size());
   for (int round = 0; round < flags.rounds; ++round) {
@@ -187,7 +188,6 @@ absl::Status Run(const StagesFlags& flags) {
                {"layers", flags.layers},
                {"simulated", Json::array()},
                {"batch", flags.batch},
-               {"context", flags.context},
                {"steps", flags.steps},
                {"measured", Json::array()}};
   for (const ComparedRow& row : rows) {
@@ -223,7 +223,6 @@ void AddBenchStages(CLI::App& bench, CommandResult& result) {
   command->add_flag("--workers-of-stage,!--shared-workers", flags->costs.workers_of_stage,
                     "Simulated stages have expert workers of their own (the default) or share them");
   add("--batch", flags->batch, "Measured sequences at a time")->check(CLI::Range(1, 4096));
-  add("--context", flags->context, "Prompt tokens of each")->check(CLI::Range(1, 1 << 20));
   add("--steps", flags->steps, "Decode steps of each measurement")->check(CLI::Range(4, 1 << 16));
   add("--rounds", flags->rounds, "Measurements of each case; the fastest counts")->check(CLI::Range(1, 1000));
   command->add_flag("--json", flags->json, "One JSON object");
