@@ -14,7 +14,9 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "base/status.h"
 
 extern char** environ;
@@ -23,6 +25,8 @@ namespace tandem {
 namespace {
 
 constexpr size_t kMaxReadyLine = 4096;
+constexpr size_t kMaxReason = 2000;
+constexpr char kFailed[] = "failed: ";
 
 absl::Status FromErrno(int error, absl::string_view what) {
   return absl::Status(absl::ErrnoToStatusCode(error), absl::StrCat(what, ": ", std::strerror(error)));
@@ -233,11 +237,18 @@ absl::StatusOr<std::string> ReadinessPipe::ReadLine(absl::Time deadline) {
       return absl::UnavailableError("the child process ended before it was ready; see its log");
     }
     if (c == '\n') {
+      if (absl::StartsWith(line, kFailed)) {
+        return absl::UnavailableError(line.substr(sizeof(kFailed) - 1));
+      }
       return line;
     }
     line.push_back(c);
   }
   return absl::InternalError("the child process wrote an endless line instead of being ready");
+}
+
+absl::Status WriteFailedLine(int fd, absl::string_view reason) {
+  return WriteReadyLine(fd, absl::StrCat(kFailed, absl::StrReplaceAll(reason.substr(0, kMaxReason), {{"\n", " "}})));
 }
 
 absl::Status WriteReadyLine(int fd, absl::string_view line) {

@@ -74,7 +74,7 @@ class ChildProcess {
 //
 //   parent: pipe = Create(); Spawn({…, "--ready-fd", pipe.child_fd()}, {.inherited_fds = {pipe.child_fd()}});
 //           pipe.ReadLine(deadline)
-//   child:  WriteReadyLine(fd, line)
+//   child:  WriteReadyLine(fd, line), or WriteFailedLine(fd, why)
 class ReadinessPipe {
  public:
   static absl::StatusOr<ReadinessPipe> Create();
@@ -88,7 +88,7 @@ class ReadinessPipe {
   void CloseChildEnd() { write_.Reset(); }
 
   // To be called after Spawn; closes the child's end. Returns the line without its end.
-  // Errors: DEADLINE_EXCEEDED, UNAVAILABLE if the child ended or closed the pipe before.
+  // Errors: DEADLINE_EXCEEDED, UNAVAILABLE if the child ended or closed the pipe before, or with its WriteFailedLine.
   absl::StatusOr<std::string> ReadLine(absl::Time deadline);
 
  private:
@@ -100,5 +100,8 @@ class ReadinessPipe {
 
 // Writes `line` and a line end to `fd` and closes it.
 absl::Status WriteReadyLine(int fd, absl::string_view line);
+
+// Instead of it: tells the parent why there will be none, as one line of at most 2000 characters.
+absl::Status WriteFailedLine(int fd, absl::string_view reason);
 
 }  // namespace tandem

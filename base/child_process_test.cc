@@ -39,6 +39,12 @@ TEST(ChildProcessTest, ReportsTheExitCode) {
   EXPECT_TRUE(SpawnOrDie(Shell("exit 0"))->Wait(Soon())->ok());
 }
 
+TEST(ChildProcessTest, AChildMaySayWhyItIsNotReady) {
+  const auto line = LineOf("echo 'failed: no port is free' > $1; exit 1");
+  EXPECT_EQ(line.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(line.status().message(), "no port is free");
+}
+
 TEST(ChildProcessTest, ReportsTheSignal) {
   const auto exit = SpawnOrDie(Shell("kill -KILL $$"))->Wait(Soon());
   EXPECT_EQ(exit, (ExitStatus{.code = 0, .signal = SIGKILL}));

@@ -79,8 +79,14 @@ absl::StatusOr<Supervisor::Running> Supervisor::Start() {
   auto line = pipe.ReadLine(deadline);
   if (!line.ok()) {
     const bool ended = absl::IsUnavailable(line.status());
+    if (ended) {
+      running.process->Wait(absl::Now() + absl::Seconds(1));  // by itself: its status tells more than ours would
+    }
     const ExitStatus exit = running.process->Terminate(ended ? absl::Seconds(1) : absl::ZeroDuration());
-    return Annotate(line.status(), absl::StrCat(options_.name, " (", exit.ToString(), ")"));
+    const absl::Status reason = Annotate(line.status(), absl::StrCat(options_.name, " (", exit.ToString(), ")"));
+    const int permanent = options_.restart.permanent_exit_code;
+    return permanent != 0 && exit == ExitStatus{.code = permanent} ? absl::FailedPreconditionError(reason.message())
+                                                                   : reason;
   }
   running.ready_line = *std::move(line);
   return running;
@@ -96,13 +102,22 @@ absl::Status Supervisor::Watch(ChildProcess& child) {
   return absl::UnavailableError(absl::StrCat(options_.name, " ended with ", exit->ToString()));
 }
 
+bool Supervisor::GivesUp(const absl::Status& reason, int failures, bool was_ready) const {
+  const RestartPolicy& policy = options_.restart;
+  const auto reached = [failures](int limit) { return limit > 0 && failures >= limit; };
+  return reached(policy.max_failures) ||
+         (!was_ready && (reached(policy.max_failed_starts) || absl::IsFailedPrecondition(reason)));
+}
+
 void Supervisor::Run() {
   int failures = 0;
+  bool was_ready = false;
   while (true) {
     const absl::Time started_at = absl::Now();
     absl::StatusOr<Running> running = Start();
     absl::Status reason = running.status();
     if (running.ok()) {
+      was_ready = true;
       Publish(State::kRunning, running->process->pid(), running->ready_line);
       if (options_.on_ready) {
         options_.on_ready(running->ready_line);
@@ -113,7 +128,7 @@ void Supervisor::Run() {
       break;
     }
     failures = absl::Now() - started_at >= options_.restart.healthy_after ? 1 : failures + 1;
-    const bool give_up = options_.restart.max_failures > 0 && failures >= options_.restart.max_failures;
+    const bool give_up = GivesUp(reason, failures, was_ready);
     {
       absl::MutexLock lock(&mutex_);
       status_.last_exit = reason;

@@ -30,6 +30,10 @@ struct RestartPolicy {
   double growth = 2.0;
   absl::Duration healthy_after = absl::Seconds(30);
   int max_failures = 0;  // in a row, after which no more start is tried; 0: never give up
+  // The same for a child that has never been ready: what failed so often will fail again.
+  int max_failed_starts = 0;
+  // A child that has never been ready and exits with this code, say because of its arguments, is not started again; 0: none.
+  int permanent_exit_code = 0;
 
   // The pause before the start that follows `failures` failures in a row.
   absl::Duration PauseAfter(int failures) const;
@@ -82,10 +86,13 @@ class Supervisor {
   };
 
   void Run();
-  // Starts the child and waits until it is ready. Errors: CANCELLED if Stop came first.
+  // Starts the child and waits until it is ready. Errors: CANCELLED if Stop came first, FAILED_PRECONDITION if it ended with
+  // the permanent exit code.
   absl::StatusOr<Running> Start();
   // Watches the child until it ends; its reason, or CANCELLED if Stop came first.
   absl::Status Watch(ChildProcess& child);
+  // Whether to give up after the last of `failures` failures in a row.
+  bool GivesUp(const absl::Status& reason, int failures, bool was_ready) const;
   bool stop_requested() const;
   void Publish(State state, pid_t pid, std::string ready_line);
 

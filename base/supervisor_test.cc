@@ -105,6 +105,39 @@ TEST(SupervisorTest, GivesUpAfterTheConfiguredFailures) {
   EXPECT_EQ(supervisor.status().restarts, 2);
 }
 
+TEST(SupervisorTest, GivesUpAChildThatHasNeverBeenReady) {
+  SupervisorOptions options = Script("echo \"failed: start $2\" > $1; exit 1");
+  options.restart.max_failed_starts = 3;
+  Supervisor supervisor(std::move(options));
+  const auto line = supervisor.AwaitReady(Soon());
+  EXPECT_EQ(line.status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_THAT(line.status().message(), HasSubstr("(exit code 1): start 3"));
+  EXPECT_EQ(supervisor.status().state, Supervisor::State::kGivenUp);
+}
+
+TEST(SupervisorTest, GivesUpAtOnceWhenAChildSaysThatItIsOfNoUse) {
+  SupervisorOptions options = Script("exit 2");
+  options.restart.permanent_exit_code = 2;
+  Supervisor supervisor(std::move(options));
+  EXPECT_THAT(supervisor.AwaitReady(Soon()).status().message(), HasSubstr("exit code 2"));
+  EXPECT_EQ(supervisor.status().state, Supervisor::State::kGivenUp);
+  EXPECT_EQ(supervisor.status().restarts, 0);
+}
+
+// What was ready once failed for a passing reason.
+TEST(SupervisorTest, DoesNotGiveUpAChildThatWasReadyOnce) {
+  SupervisorOptions options = Script("[ $2 -gt 1 ] && [ $2 -lt 7 ] && exit 2; echo $2 > $1; [ $2 -gt 1 ] && exec sleep 1000");
+  options.restart.max_failed_starts = 2;
+  options.restart.permanent_exit_code = 2;
+  absl::Notification back;
+  options.on_ready = [&](const std::string& line) {
+    if (line == "7") back.Notify();
+  };
+  Supervisor supervisor(std::move(options));
+  back.WaitForNotification();
+  EXPECT_EQ(supervisor.status().restarts, 6);
+}
+
 TEST(SupervisorTest, ReplacesAChildThatTakesTooLongToGetReady) {
   SupervisorOptions options = Script("[ $2 -gt 1 ] && echo ready $2 > $1; exec sleep 1000");
   options.ready_timeout = absl::Milliseconds(100);

@@ -107,12 +107,14 @@ absl::StatusOr<Measurement> MeasureBatch(router::Engine& engine, int batch, int 
 
 absl::StatusOr<std::vector<Measurement>> MeasureWorkers(const OfflineFlags& flags,
                                                         const std::shared_ptr<const OpenedModel>& opened, int workers) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<LocalWorkers> local, LocalWorkers::Start({.count = workers,
-                                                                                   .model_dir = flags.model.model_dir,
-                                                                                   .dtype = flags.model.dtype,
-                                                                                   .shared_memory =
-                                                                                       flags.engine.expert_transport != "grpc",
-                                                                                   .log = flags.log}));
+  ASSIGN_OR_RETURN(const std::unique_ptr<LocalWorkers> local,
+                   LocalWorkers::Start({.count = workers,
+                                        .model_dir = flags.model.model_dir,
+                                        .dtype = flags.model.dtype,
+                                        .wire_dtype = flags.model.wire_dtype,
+                                        .shared_memory = flags.engine.expert_transport != "grpc",
+                                        .log = flags.log}));
+  RETURN_IF_ERROR(local->AwaitReady(absl::Now() + absl::Minutes(10)));
   Progress progress;
   ASSIGN_OR_RETURN(const std::unique_ptr<RouterRuntime> runtime,
                    RouterRuntime::Start(opened, flags.engine, flags.model.threads, local->addresses(), absl::Minutes(30),
@@ -135,10 +137,12 @@ absl::Status Run(const OfflineFlags& flags) {
   if (!flags.engine.trace.empty() && flags.expert_workers.size() > 1) {
     return absl::InvalidArgumentError("--trace is of one run: give one number of --expert-workers");
   }
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
-                   OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype));
+  ASSIGN_OR_RETURN(
+      const std::shared_ptr<const OpenedModel> opened,
+      OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype, flags.model.wire_dtype));
   nlohmann::ordered_json json = {{"model", opened->name},
                                  {"dtype", std::string(compute::DTypeName(opened->dtypes.weights))},
+                                 {"wire_dtype", std::string(compute::DTypeName(opened->dtypes.wire))},
                                  {"kv_cache_dtype", std::string(compute::DTypeName(opened->dtypes.kv_cache))},
                                  {"prompt_tokens", flags.prompt_tokens},
                                  {"output_tokens", flags.output_tokens},

@@ -148,7 +148,7 @@ absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& network, OverlapRig& f
 absl::Status Run(const OverlapFlags& flags) {
   RETURN_IF_ERROR(StartLogging("bench", flags.log));
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
-                   OpenModel(flags.model.model_dir, flags.model.dtype));
+                   OpenModel(flags.model.model_dir, flags.model.dtype, "auto", flags.model.wire_dtype));
   ASSIGN_OR_RETURN(OverlapRigOptions options, SeparateCpus());
   options.max_sequences = *std::max_element(flags.batches.begin(), flags.batches.end());
   options.max_model_len = std::max<int64_t>(64, flags.context + flags.steps + 1);

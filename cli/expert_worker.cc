@@ -26,12 +26,14 @@ struct WorkerFlags {
   int drain_timeout_seconds = 30;
   int ready_fd = -1;
   bool shared_memory = true;
+  bool expert_metrics = false;
 };
 
-absl::Status Run(const WorkerFlags& flags) {
-  RETURN_IF_ERROR(StartLogging("expert-worker", flags.log));
+// Serves until a signal comes. `was_ready`: set once the worker listens and has said so.
+absl::Status Serve(const WorkerFlags& flags, bool& was_ready) {
   StopRequest stop;
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model.model_dir, flags.model.dtype));
+  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
+                   OpenModel(flags.model.model_dir, flags.model.dtype, "auto", flags.model.wire_dtype));
   const model::ModelSpec& spec = opened->config.spec;
   const std::unique_ptr<compute::Backend> backend =
       compute::cpu::CreateCpuBackend({.num_threads = flags.model.threads});
@@ -45,11 +47,13 @@ absl::Status Run(const WorkerFlags& flags) {
   ASSIGN_OR_RETURN(const auto server, expert_worker::ExpertWorkerServer::Start(
                                           std::move(options), *backend, MakeExpertLoader(opened, backend.get())));
   ASSIGN_OR_RETURN(const auto metrics,
-                   expert_worker::WorkerMetricsServer::Start(flags.metrics_listen, worker_id, *server));
+                   expert_worker::WorkerMetricsServer::Start(flags.metrics_listen, worker_id, *server,
+                                                             flags.expert_metrics));
   if (flags.ready_fd >= 0) {
     RETURN_IF_ERROR(WriteReadyLine(flags.ready_fd, absl::StrCat("{\"port\": ", server->port(),
                                                                 ", \"metrics_port\": ", metrics->port(), "}")));
   }
+  was_ready = true;
   spdlog::info("expert worker {} for {} listens on {}, metrics on port {}; waiting for a router to name its experts",
                worker_id, opened->name, flags.listen, metrics->port());
   stop.Serving();
@@ -57,6 +61,16 @@ absl::Status Run(const WorkerFlags& flags) {
   spdlog::info("draining");
   server->Shutdown(absl::Now() + absl::Seconds(flags.drain_timeout_seconds));
   return absl::OkStatus();
+}
+
+absl::Status Run(const WorkerFlags& flags) {
+  RETURN_IF_ERROR(StartLogging("expert-worker", flags.log));
+  bool was_ready = false;
+  const absl::Status status = Serve(flags, was_ready);
+  if (!status.ok() && !was_ready && flags.ready_fd >= 0) {
+    WriteFailedLine(flags.ready_fd, status.message()).IgnoreError();  // the exit status tells, too
+  }
+  return status;
 }
 
 }  // namespace
@@ -74,6 +88,8 @@ void AddExpertWorker(CLI::App& app, CommandResult& result) {
       ->capture_default_str();
   command->add_flag("--shared-memory,!--no-shared-memory", flags->shared_memory,
                     "Offer shared memory to routers on this machine where the address is unix: (the default)");
+  command->add_flag("--expert-metrics,!--no-expert-metrics", flags->expert_metrics,
+                    "Export tokens per layer and expert (many series)");
   command->add_option("--ready-fd", flags->ready_fd, "File descriptor that gets one JSON line once the worker listens");
   AddLogFlags(*command, flags->log);
   FinishFlags(*command);

@@ -35,6 +35,12 @@ void AddModelFlags(CLI::App& app, ModelFlags& flags) {
       ->check(CLI::IsMember({"auto", "float32", "bfloat16"}))
       ->capture_default_str()
       ->group("Model");
+  app.add_option("--wire-dtype", flags.wire_dtype,
+                 "Rows to experts and back; auto: as --dtype. fp8 rounds rows to experts, whose outputs are bfloat16. The "
+                 "same for router and workers")
+      ->check(CLI::IsMember({"auto", "float32", "bfloat16", "fp8", "fp8_e4m3"}))
+      ->capture_default_str()
+      ->group("Model");
   app.add_option("--threads", flags.threads, "Compute threads of this process; 0: one per core")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()

@@ -18,6 +18,7 @@ struct LogFlags {
 struct ModelFlags {
   std::string model_dir;
   std::string dtype = "auto";
+  std::string wire_dtype = "auto";
   int threads = 0;  // 0: one per core
 };
 

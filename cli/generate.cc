@@ -96,12 +96,15 @@ router::SamplingParams MakeSampling(const GenerateFlags& flags, const router::Ge
 
 absl::Status Run(const GenerateFlags& flags) {
   RETURN_IF_ERROR(StartLogging("generate", flags.log));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
-                   OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype));
+  ASSIGN_OR_RETURN(
+      const std::shared_ptr<const OpenedModel> opened,
+      OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype, flags.model.wire_dtype));
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalWorkers> local, LocalWorkers::Start({.count = flags.expert_workers,
                                                                                    .model_dir = flags.model.model_dir,
                                                                                    .dtype = flags.model.dtype,
+                                                                                   .wire_dtype = flags.model.wire_dtype,
                                                                                    .log = flags.log}));
+  RETURN_IF_ERROR(local->AwaitReady(absl::Now() + absl::Minutes(10)));
   EngineFlags engine = flags.engine;
   engine.max_sequences = 1;
   Progress progress;

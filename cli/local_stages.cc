@@ -32,6 +32,7 @@ std::vector<std::string> Command(const LocalStagesOptions& options, int stage, c
   }
   add("--worker-timeout", options.worker_timeout_seconds);
   add("--dtype", options.model.dtype);
+  add("--wire-dtype", options.model.wire_dtype);
   add("--threads", options.model.threads);
   add("--max-model-len", engine.max_model_len);
   add("--max-batch-tokens", engine.max_batch_tokens);

@@ -11,10 +11,12 @@
 #include "base/http/server.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cli/command.h"
 
 namespace tandem::cli {
 namespace {
 
+constexpr int kMaxFailedStarts = 3;
 constexpr char kThisProgram[] = "/proc/self/exe";
 
 bool IsPortFree(const std::string& host, int port) {
@@ -43,6 +45,8 @@ std::vector<std::string> Command(const LocalWorkersOptions& options, int index, 
           options.model_dir,
           "--dtype",
           options.dtype,
+          "--wire-dtype",
+          options.wire_dtype,
           "--threads",
           absl::StrCat(threads),
           "--listen",
@@ -57,6 +61,7 @@ std::vector<std::string> Command(const LocalWorkersOptions& options, int index, 
           options.log.level,
           "--log-format",
           options.log.format,
+          options.expert_metrics ? "--expert-metrics" : "--no-expert-metrics",
           options.shared_memory ? "--shared-memory" : "--no-shared-memory"};
 }
 
@@ -78,17 +83,26 @@ absl::StatusOr<std::unique_ptr<LocalWorkers>> LocalWorkers::Start(LocalWorkersOp
     workers->addresses_.push_back(address);
     SupervisorOptions supervisor;
     supervisor.name = absl::StrCat("worker-", i);
+    supervisor.restart.max_failed_starts = kMaxFailedStarts;
+    supervisor.restart.permanent_exit_code = kExitUsage;
     const int metrics_port = ChooseMetricsPort(options, i);
     supervisor.command = [options, i, address, metrics_port](int ready_fd) {
       return Command(options, i, address, metrics_port, ready_fd);
     };
     supervisor.on_ready = [i](const std::string& line) { spdlog::info("expert worker {} is up: {}", i, line); };
     supervisor.on_exit = [i](const absl::Status& reason) {
-      spdlog::warn("expert worker {} ended ({}); it is started again", i, std::string(reason.message()));
+      spdlog::warn("expert worker {} ended: {}", i, std::string(reason.message()));
     };
     workers->supervisors_.push_back(std::make_unique<Supervisor>(std::move(supervisor)));
   }
   return workers;
+}
+
+absl::Status LocalWorkers::AwaitReady(absl::Time deadline) const {
+  for (const std::unique_ptr<Supervisor>& supervisor : supervisors_) {
+    RETURN_IF_ERROR(Annotate(supervisor->AwaitReady(deadline).status(), "expert workers could not be started"));
+  }
+  return absl::OkStatus();
 }
 
 LocalWorkers::~LocalWorkers() {

@@ -15,6 +15,8 @@ struct LocalWorkersOptions {
   int count = 0;
   std::string model_dir;
   std::string dtype = "auto";
+  std::string wire_dtype = "auto";
+  bool expert_metrics = false;  // per-expert series in /metrics
   int threads = 0;              // of each worker; 0: the cores divided among them
   bool shared_memory = false;   // offer it beside gRPC
   int metrics_port = 0;         // of the first worker, the others follow; 0: any free ones
@@ -30,6 +32,10 @@ class LocalWorkers {
   // Errors: INTERNAL when the directory or a process cannot be made.
   static absl::StatusOr<std::unique_ptr<LocalWorkers>> Start(LocalWorkersOptions options);
   ~LocalWorkers();
+
+  // Waits until every worker listens. Errors: UNAVAILABLE with the worker's own reason for one that cannot be started,
+  // DEADLINE_EXCEEDED. From then on workers that end are started again for ever.
+  absl::Status AwaitReady(absl::Time deadline) const;
 
   // "unix:/…" of each worker.
   const std::vector<std::string>& addresses() const { return addresses_; }

@@ -22,8 +22,9 @@ struct OpenedModel {
 };
 
 // Reads config.json and the safetensors headers, and refuses what cannot be served, saying why. `dtype` as in --dtype,
-// `kv_cache_dtype` as in --kv-cache-dtype, which concerns routers alone.
+// `kv_cache_dtype` as in --kv-cache-dtype, which concerns routers alone, `wire_dtype` as in --wire-dtype.
 absl::StatusOr<std::shared_ptr<const OpenedModel>> OpenModel(const std::string& dir, const std::string& dtype,
-                                                             const std::string& kv_cache_dtype = "auto");
+                                                             const std::string& kv_cache_dtype = "auto",
+                                                             const std::string& wire_dtype = "auto");
 
 }  // namespace tandem::cli

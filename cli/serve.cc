@@ -88,14 +88,17 @@ absl::Status RunServe(ServeFlags flags) {
   RETURN_IF_ERROR(StartLogging("router", flags.log));
   StopRequest stop;
   RETURN_IF_ERROR(CheckPortsFree(flags.api));
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
-                   OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype));
+  ASSIGN_OR_RETURN(
+      const std::shared_ptr<const OpenedModel> opened,
+      OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype, flags.model.wire_dtype));
   ASSIGN_OR_RETURN(StagePlan plan, PlanOfHead(flags.stages, opened->config.spec.num_layers()));
   DivideAmongStages(plan.layout.num_stages, flags);
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalWorkers> local,
                    LocalWorkers::Start({.count = flags.expert_workers,
                                         .model_dir = flags.model.model_dir,
                                         .dtype = flags.model.dtype,
+                                        .wire_dtype = flags.model.wire_dtype,
+                                        .expert_metrics = flags.api.expert_metrics,
                                         .threads = flags.worker_threads,
                                         .shared_memory = flags.engine.expert_transport != "grpc",
                                         .metrics_port = flags.worker_metrics_port,
@@ -112,7 +115,10 @@ absl::Status RunServe(ServeFlags flags) {
     stages->RemoveSockets();
     local->RemoveSockets();
   });
-  const absl::Status status = Serve(flags, stop, opened, local->addresses(), plan);
+  absl::Status status = local->AwaitReady(absl::Now() + absl::Seconds(flags.worker_timeout_seconds));
+  if (status.ok()) {
+    status = Serve(flags, stop, opened, local->addresses(), plan);
+  }
   stop.SetStartupCleanup(nullptr);
   return status;
 }
@@ -138,8 +144,9 @@ absl::Status RunStage(const ServeFlags& flags, StopRequest& stop, const std::sha
 absl::Status RunRouter(const ServeFlags& flags) {
   RETURN_IF_ERROR(StartLogging("router", flags.log));
   StopRequest stop;
-  ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
-                   OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype));
+  ASSIGN_OR_RETURN(
+      const std::shared_ptr<const OpenedModel> opened,
+      OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype, flags.model.wire_dtype));
   ASSIGN_OR_RETURN(const StagePlan plan, PlanOfRouter(flags.stages, opened->config.spec.num_layers()));
   if (plan.stage > 0) {
     return RunStage(flags, stop, opened, plan);

@@ -15,7 +15,7 @@
 //                   position 0, online softmax between tiles; a quantized cache's scales multiply the finished
 //                   dot products and the probabilities
 //   Combine         experts in gate order, then the shared expert, then the residual
-// Activations are f32. "wire" tensors (what crosses to expert workers) have the model's wire dtype, f32 or bf16.
+// Activations are f32. What crosses to expert workers and back has the model's wire dtype (compute/wire_rows.h).
 #pragma once
 
 #include <cstdint>
@@ -221,20 +221,21 @@ class Backend {
   virtual void Mlp(const Tensor& x, const MlpWeights& weights, const Matrix* sigmoid_gate, const Tensor& out) = 0;
 
   // --- experts ------------------------------------------------------------------------------------------------------
-  // out[i, :] = x[rows[i], :], rounded to the wire dtype.  x [n, hidden_size] f32, out [rows.size(), hidden_size] wire.
+  // out[i, :] = x[rows[i], :], rounded to the wire dtype.  x [n, hidden_size] f32,
+  // out [rows.size(), DispatchRowElements] wire.
   virtual void GatherRows(const Tensor& x, absl::Span<const int32_t> rows, const Tensor& out) = 0;
 
-  // out[slots[i], :] = in[i, :].  in [slots.size(), hidden_size] wire, out [m, hidden_size] wire.
+  // out[slots[i], :] = in[i, :].  in [slots.size(), hidden_size], out [m, hidden_size], both CombineDType.
   virtual void ScatterRows(const Tensor& in, absl::Span<const int32_t> slots, const Tensor& out) = 0;
 
-  // out[i, :] = expert(x[pair_rows[i], :]) for each pair i, rounded to the wire dtype. Segments are disjoint and cover
+  // out[i, :] = expert(x[pair_rows[i], :]) for each pair i, rounded to out's dtype. Segments are disjoint and cover
   // all pairs. Each weight is read once however many rows its expert has.
-  // x [rows, hidden_size] wire, out [pairs, hidden_size] wire.
+  // x [rows, DispatchRowElements] wire, out [pairs, hidden_size] CombineDType.
   virtual void GroupedMlp(const Tensor& x, absl::Span<const int32_t> pair_rows,
                           absl::Span<const ExpertSegment> segments, const Tensor& out) = 0;
 
   // h[i, :] += (Σ_j topk_weights[i, j] · expert_out[i * top_k + j, :]) + shared[i, :], j ascending.
-  // h [n, hidden_size] f32, expert_out [n * top_k, hidden_size] wire, shared [n, hidden_size] f32, optional.
+  // h [n, hidden_size] f32, expert_out [n * top_k, hidden_size] CombineDType, shared [n, hidden_size] f32, optional.
   virtual void Combine(const Tensor& topk_weights, const Tensor& expert_out, const Tensor& shared, const Tensor& h) = 0;
 };
 

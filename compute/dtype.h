@@ -8,7 +8,7 @@
 
 namespace tandem::compute {
 
-// kF16 occurs in checkpoints only, kF8E4M3 in checkpoints and KV caches, kI8 in KV caches.
+// kF16 occurs in checkpoints only, kF8E4M3 in checkpoints, KV caches and on the wire, kI8 in KV caches.
 enum class DType : uint8_t { kF32, kBF16, kF16, kF8E4M3, kI8, kI32 };
 
 constexpr size_t DTypeBytes(DType dtype) {

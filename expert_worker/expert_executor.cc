@@ -34,7 +34,7 @@ ExpertExecutor::ExpertExecutor(WorkerIdentity identity, ExecutorOptions options,
       store_(store),
       probe_(probe),
       runner_(backend, store, identity_.model.wire_dtype, probe),
-      queue_(options.queue_capacity),
+      queue_(options.queue_capacity, options.max_batch_pairs),
       doorbell_(std::make_shared<transport::Doorbell>(options.max_spin)),
       thread_([this] {
         SetThreadName("experts");
@@ -51,16 +51,16 @@ WorkerInfo ExpertExecutor::Info() const { return Describe(identity_, store_, que
 absl::Status ExpertExecutor::LoadExperts(const std::vector<LayerExpert>& experts) { return store_.Load(experts); }
 
 void ExpertExecutor::Handle(DispatchFrame frame, CombineCallback done) {
-  Job job{std::move(frame), std::move(done), absl::Now()};
-  const PushResult pushed = queue_.TryPush(std::move(job));
+  WaitingFrame waiting{std::move(frame), std::move(done), absl::Now()};
+  const PushResult pushed = queue_.TryPush(std::move(waiting));
   if (pushed == PushResult::kOk) {
     doorbell_->Ring();
     return;
   }
   probe_.Rejected();
-  job.done(pushed == PushResult::kClosed
+  waiting.done(pushed == PushResult::kClosed
                ? absl::UnavailableError("draining")
-               : absl::ResourceExhaustedError(absl::StrCat(options_.queue_capacity, " frames are waiting already")));
+               : absl::ResourceExhaustedError(absl::StrCat(options_.queue_capacity, " frames of this router are waiting already")));
 }
 
 void ExpertExecutor::StopIntake() {
@@ -99,47 +99,48 @@ void ExpertExecutor::Work() {
       PollSource();
       return queue_.size() > 0 || queue_.closed();
     });
-    int64_t pairs = 0;
-    std::vector<Job> jobs = queue_.TryPopGroup([&](const Job& oldest, const Job& job) {
-      if (job.frame.layer != oldest.frame.layer) {
-        return false;
-      }
-      const auto own = static_cast<int64_t>(job.frame.pairs.size());
-      if (static_cast<int64_t>(oldest.frame.pairs.size()) + pairs + own > options_.max_batch_pairs) {
-        return false;
-      }
-      pairs += own;
-      return true;
-    });
-    if (jobs.empty()) {
+    std::vector<WaitingFrame> batch = queue_.TryPopBatch();
+    if (batch.empty()) {
       return;  // closed, and nothing is left
     }
-    Answer(std::move(jobs));
+    Answer(std::move(batch));
   }
 }
 
-void ExpertExecutor::Answer(std::vector<Job> jobs) {
+bool ExpertExecutor::IsWanted(const WaitingFrame& waiting, absl::Time now) {
+  const DispatchFrame& frame = waiting.frame;
+  if (frame.origin != nullptr && frame.origin->gone) {
+    probe_.Abandoned();
+    waiting.done(absl::CancelledError("the router is gone"));
+    return false;
+  }
+  if (frame.deadline < now) {
+    probe_.Expired();
+    waiting.done(absl::DeadlineExceededError(absl::StrCat("layer ", frame.layer, ": deadline passed after ",
+                                                          absl::FormatDuration(now - waiting.queued_at),
+                                                          " in the queue")));
+    return false;
+  }
+  return true;
+}
+
+void ExpertExecutor::Answer(std::vector<WaitingFrame> batch) {
   const absl::Time now = absl::Now();
   std::vector<const DispatchFrame*> frames;
-  std::vector<Job*> in_time;
-  for (Job& job : jobs) {
-    const absl::Duration waited = now - job.queued_at;
-    probe_.Waited(waited);
-    if (job.frame.deadline < now) {
-      probe_.Expired();
-      job.done(absl::DeadlineExceededError(absl::StrCat("layer ", job.frame.layer, ": deadline passed after ",
-                                                        absl::FormatDuration(waited), " in the queue")));
-    } else {
-      frames.push_back(&job.frame);
-      in_time.push_back(&job);
+  std::vector<const WaitingFrame*> wanted;
+  for (const WaitingFrame& waiting : batch) {
+    probe_.Waited(now - waiting.queued_at);
+    if (IsWanted(waiting, now)) {
+      frames.push_back(&waiting.frame);
+      wanted.push_back(&waiting);
     }
   }
   std::vector<absl::StatusOr<CombineFrame>> results = runner_.Run(frames);
   for (size_t i = 0; i < results.size(); ++i) {
     if (results[i].ok()) {
-      results[i]->queue_time = now - in_time[i]->queued_at;
+      results[i]->queue_time = now - wanted[i]->queued_at;
     }
-    in_time[i]->done(std::move(results[i]));
+    wanted[i]->done(std::move(results[i]));
   }
 }
 

@@ -12,10 +12,10 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "base/bounded_queue.h"
 #include "compute/backend.h"
 #include "expert_worker/expert_probe.h"
 #include "expert_worker/expert_store.h"
+#include "expert_worker/frame_queue.h"
 #include "expert_worker/frame_runner.h"
 #include "transport/doorbell.h"
 #include "transport/expert_channel.h"
@@ -28,17 +28,17 @@ struct WorkerIdentity {
 };
 
 struct ExecutorOptions {
-  // Frames that may wait; past it RESOURCE_EXHAUSTED.
+  // Frames of one router that may wait; past it RESOURCE_EXHAUSTED.
   size_t queue_capacity = 1024;
-  // Frames for the layer of the oldest one join it up to this many (row, expert) pairs.
+  // Frames for one layer are computed together up to this many (row, expert) pairs.
   int64_t max_batch_pairs = 16384;
   // Longest time that the idle thread spins before it sleeps.
   absl::Duration max_spin = absl::Microseconds(20);
 };
 
-// One thread ("experts") drives the backend, takes the oldest frame together with all frames that wait for the same
-// layer, from whichever router, and computes them as one grouped MLP. Frames past their deadline are not computed.
-// Thread-safe. Answers come from the executor's thread.
+// One thread ("experts") drives the backend, takes frames that wait for the same layer, from whichever router, and
+// computes them as one grouped MLP; whose turn it is, is the business of FrameQueue. Frames past their deadline and those
+// of routers that are gone are not computed. Thread-safe. Answers come from the executor's thread.
 class ExpertExecutor final : public transport::ExpertHandler {
  public:
   // What is referred to must outlive the executor; the backend is used by nobody else for enqueuing work.
@@ -47,6 +47,7 @@ class ExpertExecutor final : public transport::ExpertHandler {
   ~ExpertExecutor() override;  // as StopIntake and Drain
 
   transport::WorkerInfo Info() const override;
+  std::vector<transport::LayerStatistics> Statistics() const override { return probe_.Statistics(); }
   absl::Status LoadExperts(const std::vector<LayerExpert>& experts) override;
   void Handle(transport::DispatchFrame frame, transport::CombineCallback done) override;
 
@@ -65,22 +66,18 @@ class ExpertExecutor final : public transport::ExpertHandler {
   int64_t queue_depth() const { return static_cast<int64_t>(queue_.size()); }
 
  private:
-  struct Job {
-    transport::DispatchFrame frame;
-    transport::CombineCallback done;
-    absl::Time queued_at;
-  };
-
   void Work();
   void PollSource();
-  void Answer(std::vector<Job> jobs);
+  void Answer(std::vector<WaitingFrame> batch);
+  // True when the frame is still wanted; else it has been answered.
+  bool IsWanted(const WaitingFrame& waiting, absl::Time now);
 
   const WorkerIdentity identity_;
   const ExecutorOptions options_;
   ExpertStore& store_;
   ExpertProbe& probe_;
   FrameRunner runner_;
-  BoundedQueue<Job> queue_;
+  FrameQueue queue_;
   const std::shared_ptr<transport::Doorbell> doorbell_;
   absl::Mutex source_mutex_;
   std::shared_ptr<transport::FrameSource> source_ ABSL_GUARDED_BY(source_mutex_);

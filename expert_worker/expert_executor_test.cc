@@ -141,6 +141,27 @@ TEST_F(ExpertExecutorTest, DoesNotComputeExpiredFrames) {
   EXPECT_EQ(probe_.frames(), 2);
 }
 
+TEST_F(ExpertExecutorTest, DoesNotComputeFramesOfRoutersThatAreGone) {
+  Start();
+  absl::Notification go;
+  Occupy(go);
+  const auto leaving = std::make_shared<transport::FrameOrigin>();
+  const auto staying = std::make_shared<transport::FrameOrigin>();
+  const auto from = [&](const std::shared_ptr<transport::FrameOrigin>& origin, uint64_t seed) {
+    DispatchFrame frame = Frame(seed, 1);
+    frame.origin = origin;
+    return Handle(std::move(frame));
+  };
+  const Answer abandoned = from(leaving, 1);
+  const Answer wanted = from(staying, 2);
+  leaving->gone = true;
+  go.Notify();
+  EXPECT_EQ(abandoned.Get().status().code(), absl::StatusCode::kCancelled);
+  ExpectOutputs(wanted.Get(), Expected(Frame(2, 1)));
+  EXPECT_EQ(probe_.abandoned_frames(), 1);
+  EXPECT_EQ(probe_.frames(), 2);
+}
+
 TEST_F(ExpertExecutorTest, DrainsWhatItHasAndRefusesTheRest) {
   Start();
   absl::Notification go;

@@ -34,7 +34,7 @@ class ExpertWorkerServer {
   int port() const { return server_->port(); }
   ExpertStore& store() { return store_; }
   const ExpertProbe& probe() const { return probe_; }
-  const ExpertExecutor& executor() const { return executor_; }
+  ExpertExecutor& executor() { return executor_; }
 
   // Takes no more frames, answers those it has, ends the streams, stops; at `deadline` connections are cut. Idempotent.
   void Shutdown(absl::Time deadline);

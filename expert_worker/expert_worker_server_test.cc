@@ -7,6 +7,7 @@
 #include <string>
 #include <thread>
 
+#include "absl/synchronization/notification.h"
 #include "expert_worker/testing/random_experts.h"
 #include "transport/grpc_channel.h"
 #include "transport/in_process_channel.h"
@@ -90,8 +91,58 @@ TEST_P(ExpertWorkerServerTest, SeveralRoutersGetTheBitsOfInlineExperts) {
   EXPECT_EQ(worker.server->probe().frames(), kRouters * kFrames);
 }
 
-INSTANTIATE_TEST_SUITE_P(WireDTypes, ExpertWorkerServerTest, ::testing::Values(DType::kF32, DType::kBF16),
+INSTANTIATE_TEST_SUITE_P(WireDTypes, ExpertWorkerServerTest,
+                         ::testing::Values(DType::kF32, DType::kBF16, DType::kF8E4M3),
                          [](const auto& info) { return std::string(compute::DTypeName(info.param)); });
+
+// Keeps the worker's thread in the callback of a first frame until it is destroyed.
+class Occupied {
+ public:
+  explicit Occupied(Worker& worker) {
+    worker.server->executor().Handle(RandomFrame(0, 0, 1, DType::kF32), [this](const auto& result) {
+      EXPECT_TRUE(result.ok()) << result.status();
+      busy_.Notify();
+      go_.WaitForNotification();
+      over_.Notify();
+    });
+    busy_.WaitForNotification();
+  }
+  ~Occupied() {
+    go_.Notify();
+    over_.WaitForNotification();
+  }
+
+ private:
+  absl::Notification busy_, go_, over_;
+};
+
+void AwaitQueueDepth(Worker& worker, int64_t frames) {
+  const absl::Time deadline = Soon();
+  while (worker.server->executor().queue_depth() != frames && absl::Now() < deadline) std::this_thread::yield();
+  ASSERT_EQ(worker.server->executor().queue_depth(), frames);
+}
+
+TEST(ExpertWorkerRoutersTest, FramesOfOneLayerFromDifferentRoutersAreComputedTogether) {
+  Worker worker(DType::kF32);
+  const auto first = Connect(worker.address, DType::kF32);
+  const auto second = Connect(worker.address, DType::kF32);
+  ASSERT_EQ(first->LoadExperts(AllTestExperts(), Soon()), absl::OkStatus());
+  std::vector<Answer> answers;
+  {
+    const Occupied occupied(worker);
+    for (int i = 0; i < 6; ++i) {
+      answers.push_back(Send(i % 2 == 0 ? *first : *second, RandomFrame(i, 1 + i / 4, 2, DType::kF32)));
+    }
+    AwaitQueueDepth(worker, 6);
+  }
+  for (const Answer& answer : answers) {
+    EXPECT_TRUE(answer.Get().ok()) << answer.Get().status();
+  }
+  EXPECT_EQ(worker.server->probe().frames(), 1 + 6);
+  EXPECT_EQ(worker.server->probe().batches(), 1 + 2) << "one for each layer";
+  EXPECT_EQ(worker.server->probe().layer(1).frames, 4);
+  EXPECT_EQ(worker.server->probe().layer(1).batches, 1);
+}
 
 TEST(ExpertWorkerLifecycleTest, SaysWhichExpertItLacksAndLoadsItWhenAsked) {
   Worker worker(DType::kF32);

@@ -6,6 +6,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
+#include "compute/wire_rows.h"
 
 namespace tandem::expert_worker {
 
@@ -22,6 +23,7 @@ struct FrameRunner::Batch {
     size_t result = 0;
     int64_t first_row = 0;
     int64_t first_pair = 0;
+    int64_t num_experts = 0;  // distinct ones
   };
 
   void Add(const DispatchFrame& frame, size_t result) {
@@ -52,11 +54,12 @@ void FrameRunner::Batch::GroupByExpert() {
     size_t end;
   };
   std::vector<Run> runs;
-  for (const Member& member : members) {
+  for (Member& member : members) {
     const std::vector<ExpertPair>& pairs = member.frame->pairs;
     for (size_t i = 0; i < pairs.size(); ++i) {
       if (i == 0 || pairs[i].expert != pairs[i - 1].expert) {
         runs.push_back({pairs[i].expert, &member, i, i});
+        ++member.num_experts;
       }
       ++runs.back().end;
     }
@@ -104,19 +107,21 @@ absl::Status FrameRunner::Check(const DispatchFrame& frame, Batch& batch) const 
   return absl::OkStatus();
 }
 
-absl::Status FrameRunner::Reserve(compute::Tensor& scratch, int64_t rows, int64_t hidden_size) {
-  if (scratch.defined() && scratch.dim(0) >= rows && scratch.dim(1) == hidden_size) {
+absl::Status FrameRunner::Reserve(compute::Tensor& scratch, compute::DType dtype, int64_t rows, int64_t width) {
+  if (scratch.defined() && scratch.dim(0) >= rows && scratch.dim(1) == width) {
     return absl::OkStatus();
   }
   scratch = {};
   const auto capacity = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(rows)));
-  ASSIGN_OR_RETURN(scratch, backend_.Allocate(wire_dtype_, {capacity, hidden_size}));
+  ASSIGN_OR_RETURN(scratch, backend_.Allocate(dtype, {capacity, width}));
   return absl::OkStatus();
 }
 
 absl::Status FrameRunner::Execute(const Batch& batch, std::vector<FrameBuffer>& outputs) {
-  RETURN_IF_ERROR(Reserve(rows_, batch.num_rows, batch.hidden_size));
-  RETURN_IF_ERROR(Reserve(by_expert_, batch.num_pairs, batch.hidden_size));
+  const int64_t row_elements = compute::DispatchRowElements(wire_dtype_, batch.hidden_size);
+  const compute::DType combine_dtype = compute::CombineDType(wire_dtype_);
+  RETURN_IF_ERROR(Reserve(rows_, wire_dtype_, batch.num_rows, row_elements));
+  RETURN_IF_ERROR(Reserve(by_expert_, combine_dtype, batch.num_pairs, batch.hidden_size));
   for (const Batch::Member& member : batch.members) {
     if (member.frame->num_rows > 0) {
       backend_.Upload(member.frame->rows.bytes(), rows_.Rows(member.first_row, member.frame->num_rows));
@@ -125,7 +130,7 @@ absl::Status FrameRunner::Execute(const Batch& batch, std::vector<FrameBuffer>& 
   compute::Tensor results = by_expert_.Rows(0, batch.num_pairs);
   backend_.GroupedMlp(rows_.Rows(0, batch.num_rows), batch.pair_rows, batch.segments, results);
   if (batch.members.size() > 1) {  // one frame's pairs are in its own order already
-    RETURN_IF_ERROR(Reserve(by_frame_, batch.num_pairs, batch.hidden_size));
+    RETURN_IF_ERROR(Reserve(by_frame_, combine_dtype, batch.num_pairs, batch.hidden_size));
     const compute::Tensor ordered = by_frame_.Rows(0, batch.num_pairs);
     backend_.ScatterRows(results, batch.slots, ordered);
     results = ordered;
@@ -175,9 +180,14 @@ std::vector<absl::StatusOr<CombineFrame>> FrameRunner::Run(absl::Span<const Disp
 }
 
 void FrameRunner::Count(const Batch& batch, absl::Duration elapsed) {
+  const int32_t layer = batch.members[0].frame->layer;
   probe_.Computed(static_cast<int64_t>(batch.members.size()), batch.num_rows, batch.num_pairs, elapsed);
+  probe_.BatchOf(layer, static_cast<int64_t>(batch.experts.size()));
+  for (const Batch::Member& member : batch.members) {
+    probe_.FrameOf(layer, member.num_experts);
+  }
   for (size_t i = 0; i < batch.segments.size(); ++i) {
-    probe_.Routed({batch.members[0].frame->layer, batch.experts[i]}, batch.segments[i].end - batch.segments[i].begin);
+    probe_.Routed({layer, batch.experts[i]}, batch.segments[i].end - batch.segments[i].begin);
   }
 }
 

@@ -34,16 +34,16 @@ class FrameRunner {
   absl::Status Check(const transport::DispatchFrame& frame, Batch& batch) const;
   absl::Status Execute(const Batch& batch, std::vector<transport::FrameBuffer>& outputs);
   void Count(const Batch& batch, absl::Duration elapsed);
-  absl::Status Reserve(compute::Tensor& scratch, int64_t rows, int64_t hidden_size);
+  absl::Status Reserve(compute::Tensor& scratch, compute::DType dtype, int64_t rows, int64_t width);
 
   compute::Backend& backend_;
   const ExpertStore& store_;
   const compute::DType wire_dtype_;
   ExpertProbe& probe_;
-  // Reused from batch to batch: [capacity, hidden_size].
-  compute::Tensor rows_;
-  compute::Tensor by_expert_;
-  compute::Tensor by_frame_;
+  // Reused from batch to batch.
+  compute::Tensor rows_;       // [capacity, DispatchRowElements] wire
+  compute::Tensor by_expert_;  // [capacity, hidden_size] CombineDType
+  compute::Tensor by_frame_;   // the same
 };
 
 }  // namespace tandem::expert_worker

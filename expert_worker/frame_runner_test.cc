@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 
+#include "compute/wire_rows.h"
 #include "expert_worker/testing/random_experts.h"
 
 namespace tandem::expert_worker {
@@ -42,6 +44,17 @@ float Element(const transport::FrameBuffer& buffer, DType dtype, size_t i) {
   return compute::BF16ToF32(reinterpret_cast<const uint16_t*>(buffer.data())[i]);
 }
 
+// Element i of row `row` of a frame.
+float RowElement(const DispatchFrame& frame, int row, int i) {
+  const std::byte* const bytes = frame.rows.data() + row * compute::DispatchRowBytes(frame.dtype, kTestHidden);
+  if (frame.dtype == DType::kF8E4M3) {
+    float scale;
+    std::memcpy(&scale, bytes + kTestHidden, sizeof(scale));
+    return compute::F8E4M3ToF32(static_cast<uint8_t>(bytes[i])) * scale;
+  }
+  return Element(frame.rows, frame.dtype, static_cast<size_t>(row * kTestHidden + i));
+}
+
 TEST_P(FrameRunnerTest, ComputesEachPairsExpert) {
   const DispatchFrame frame = Frame(1, 2, 7);
   const auto result = Run({frame})[0];
@@ -52,11 +65,11 @@ TEST_P(FrameRunnerTest, ComputesEachPairsExpert) {
   for (size_t pair = 0; pair < frame.pairs.size(); ++pair) {
     std::vector<float> row(kTestHidden);
     for (int i = 0; i < kTestHidden; ++i) {
-      row[i] = Element(frame.rows, GetParam(), frame.pairs[pair].row * kTestHidden + i);
+      row[i] = RowElement(frame, frame.pairs[pair].row, i);
     }
     const std::vector<double> expected = ReferenceMlp(frame.layer, frame.pairs[pair].expert, row.data());
     for (int i = 0; i < kTestHidden; ++i) {
-      const double actual = Element(result->outputs, GetParam(), pair * kTestHidden + i);
+      const double actual = Element(result->outputs, compute::CombineDType(GetParam()), pair * kTestHidden + i);
       EXPECT_NEAR(actual, expected[i], tolerance * (1 + std::abs(expected[i]))) << "pair " << pair << ", element " << i;
     }
   }
@@ -128,9 +141,18 @@ TEST_P(FrameRunnerTest, CountsWhatItComputes) {
   EXPECT_EQ(probe_.tokens({1, 4}), 3);
   EXPECT_EQ(probe_.tokens({1, 1}), 0);
   EXPECT_EQ(probe_.tokens({0, 0}), 0);
+  const std::vector<transport::LayerStatistics> layers = probe_.Statistics();
+  ASSERT_EQ(layers.size(), 1u) << "one layer has computed something";
+  EXPECT_EQ(layers[0].layer, 1);
+  EXPECT_EQ(layers[0].frames, 3);
+  EXPECT_EQ(layers[0].frame_experts, 2 + 1 + 2);
+  EXPECT_EQ(layers[0].batches, 2);
+  EXPECT_EQ(layers[0].batch_experts, 2 + 2);
+  EXPECT_THAT(layers[0].expert_tokens, ::testing::ElementsAre(4, 0, 0, 0, 3));
 }
 
-INSTANTIATE_TEST_SUITE_P(WireDTypes, FrameRunnerTest, ::testing::Values(DType::kF32, DType::kBF16),
+INSTANTIATE_TEST_SUITE_P(WireDTypes, FrameRunnerTest,
+                         ::testing::Values(DType::kF32, DType::kBF16, DType::kF8E4M3),
                          [](const auto& info) { return std::string(compute::DTypeName(info.param)); });
 
 }  // namespace

@@ -14,7 +14,8 @@ using prometheus::MetricType;
 // The probe's numbers as counters, read when scraped.
 class ProbeMetrics : public prometheus::Collectable {
  public:
-  ProbeMetrics(std::string worker_id, const ExpertProbe& probe) : worker_id_(std::move(worker_id)), probe_(probe) {}
+  ProbeMetrics(std::string worker_id, const ExpertProbe& probe, bool per_expert)
+      : worker_id_(std::move(worker_id)), probe_(probe), per_expert_(per_expert) {}
 
   std::vector<MetricFamily> Collect() const override {
     std::vector<MetricFamily> families;
@@ -27,13 +28,18 @@ class ProbeMetrics : public prometheus::Collectable {
         static_cast<double>(probe_.rejected_frames()));
     add("tandem_worker_expired_frames_total", "Frames whose deadline passed while they waited.",
         static_cast<double>(probe_.expired_frames()));
+    add("tandem_worker_abandoned_frames_total", "Frames dropped because their router had gone.",
+        static_cast<double>(probe_.abandoned_frames()));
     add("tandem_worker_batches_total", "Grouped computations; frames / batches is how many joined.",
         static_cast<double>(probe_.batches()));
     add("tandem_worker_rows_total", "Rows received.", static_cast<double>(probe_.rows()));
     add("tandem_worker_pairs_total", "(row, expert) pairs computed.", static_cast<double>(probe_.pairs()));
     add("tandem_worker_compute_seconds_total", "Time spent computing.", static_cast<double>(probe_.compute_us()) / 1e6);
     add("tandem_worker_queue_seconds_total", "Time that frames waited.", static_cast<double>(probe_.queue_us()) / 1e6);
-    families.push_back(ExpertTokens());
+    AddLayers(families);
+    if (per_expert_) {
+      families.push_back(ExpertTokens());
+    }
     return families;
   }
 
@@ -54,6 +60,26 @@ class ProbeMetrics : public prometheus::Collectable {
     return metric;
   }
 
+  // Only layers that have computed something; models also have layers without experts.
+  void AddLayers(std::vector<MetricFamily>& families) const {
+    using Layer = ExpertProbe::Layer;
+    const auto add = [&](const char* name, const char* help, ExpertProbe::Counter Layer::*counter) {
+      families.push_back(Family(name, help));
+      for (int layer = 0; layer < probe_.num_layers(); ++layer) {
+        if (probe_.layer(layer).frames > 0) {
+          families.back().metric.push_back(
+              Sample({{"layer", absl::StrCat(layer)}}, static_cast<double>(probe_.layer(layer).*counter)));
+        }
+      }
+    };
+    add("tandem_worker_layer_frames_total", "Dispatch frames computed for a layer.", &Layer::frames);
+    add("tandem_worker_layer_frame_experts_total", "Distinct experts of each frame, added up.", &Layer::frame_experts);
+    add("tandem_worker_layer_batches_total", "Grouped computations of a layer.", &Layer::batches);
+    add("tandem_worker_layer_batch_experts_total", "Distinct experts of each grouped computation, added up.",
+        &Layer::batch_experts);
+    add("tandem_worker_layer_tokens_total", "(row, expert) pairs computed for a layer.", &Layer::tokens);
+  }
+
   // Only experts that have computed something: the full matrix may have tens of thousands of series.
   MetricFamily ExpertTokens() const {
     MetricFamily family = Family("tandem_worker_expert_tokens_total", "Tokens computed by each expert.");
@@ -71,12 +97,13 @@ class ProbeMetrics : public prometheus::Collectable {
 
   const std::string worker_id_;
   const ExpertProbe& probe_;
+  const bool per_expert_;
 };
 
 }  // namespace
 
-void WorkerMetricsServer::Register(ExpertWorkerServer& worker) {
-  probe_metrics_ = std::make_shared<ProbeMetrics>(registry_.common_labels().at("worker"), worker.probe());
+void WorkerMetricsServer::Register(ExpertWorkerServer& worker, bool per_expert) {
+  probe_metrics_ = std::make_shared<ProbeMetrics>(registry_.common_labels().at("worker"), worker.probe(), per_expert);
   process_metrics_ = metrics::MakeProcessMetrics();
   registry_.AddCollectable(probe_metrics_);
   registry_.AddCollectable(process_metrics_);
@@ -93,14 +120,15 @@ void WorkerMetricsServer::Register(ExpertWorkerServer& worker) {
 
 absl::StatusOr<std::unique_ptr<WorkerMetricsServer>> WorkerMetricsServer::Start(const std::string& listen,
                                                                                 const std::string& worker_id,
-                                                                                ExpertWorkerServer& worker) {
+                                                                                ExpertWorkerServer& worker,
+                                                                                bool per_expert) {
   const size_t colon = listen.rfind(':');
   int port = 0;
   if (colon == std::string::npos || !absl::SimpleAtoi(listen.substr(colon + 1), &port) || port < 0 || port > 65535) {
     return absl::InvalidArgumentError(absl::StrCat("'", listen, "' is not HOST:PORT"));
   }
   std::unique_ptr<WorkerMetricsServer> metrics(new WorkerMetricsServer(worker_id));
-  metrics->Register(worker);
+  metrics->Register(worker, per_expert);
   http::Router router;
   router.Add("GET", "/metrics", [m = metrics.get()](const http::Request&, const auto& writer) {
     writer->Send({.content_type = "text/plain; version=0.0.4; charset=utf-8", .body = m->registry_.Serialize()});

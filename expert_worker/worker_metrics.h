@@ -14,17 +14,18 @@ namespace tandem::expert_worker {
 // Serves until destroyed. `worker` must outlive it.
 class WorkerMetricsServer {
  public:
-  // Per-expert counters carry layer and expert labels. `listen` is "host:port"; port 0: any free one.
+  // Counters of layers carry the layer as a label; `per_expert` adds those of single experts, as many as the worker has
+  // experts. `listen` is "host:port"; port 0: any free one.
   // Errors: INVALID_ARGUMENT (address), UNAVAILABLE (port in use).
   static absl::StatusOr<std::unique_ptr<WorkerMetricsServer>> Start(const std::string& listen,
                                                                     const std::string& worker_id,
-                                                                    ExpertWorkerServer& worker);
+                                                                    ExpertWorkerServer& worker, bool per_expert);
 
   int port() const { return server_->port(); }
 
  private:
   explicit WorkerMetricsServer(const std::string& worker_id) : registry_({{"worker", worker_id}}) {}
-  void Register(ExpertWorkerServer& worker);
+  void Register(ExpertWorkerServer& worker, bool per_expert);
 
   metrics::Registry registry_;
   std::shared_ptr<const void> alive_ = std::make_shared<int>(0);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/status.h"
+#include "compute/wire_rows.h"
 
 namespace tandem::model {
 namespace {
@@ -46,7 +47,7 @@ absl::StatusOr<Activations> Decoder::AllocateActivations(int64_t max_tokens) con
   const int64_t top_k = spec_.gate.num_experts_per_tok;
   RETURN_IF_ERROR(allocate(a.topk_ids, DType::kI32, {max_tokens, top_k}));
   RETURN_IF_ERROR(allocate(a.topk_weights, DType::kF32, {max_tokens, top_k}));
-  RETURN_IF_ERROR(allocate(a.expert_out, dtypes_.wire, {max_tokens * top_k, spec_.hidden_size}));
+  RETURN_IF_ERROR(allocate(a.expert_out, compute::CombineDType(dtypes_.wire), {max_tokens * top_k, spec_.hidden_size}));
   return a;
 }
 

@@ -37,7 +37,7 @@ struct Activations {
   compute::Tensor topk_ids;     // [max_tokens, top_k] i32
   compute::Tensor topk_weights; // [max_tokens, top_k]
   compute::Tensor shared;       // [max_tokens, hidden_size]
-  compute::Tensor expert_out;   // [max_tokens * top_k, hidden_size] wire dtype
+  compute::Tensor expert_out;   // [max_tokens * top_k, hidden_size] CombineDType of the wire
 };
 
 struct KvCache {

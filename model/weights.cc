@@ -312,6 +312,23 @@ absl::StatusOr<DType> ChooseKvCacheDType(absl::string_view name, DType weights) 
       absl::StrCat("unknown KV cache dtype '", name, "': use auto, float32, bfloat16, int8 or fp8"));
 }
 
+absl::StatusOr<DType> ChooseWireDType(absl::string_view name, DType weights) {
+  if (name == "auto") {
+    return weights;
+  }
+  if (name == "float32") {
+    return DType::kF32;
+  }
+  if (name == "bfloat16") {
+    return DType::kBF16;
+  }
+  if (name == "fp8" || name == "fp8_e4m3") {
+    return DType::kF8E4M3;
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat("unknown wire dtype '", name, "': use auto, float32, bfloat16 or fp8"));
+}
+
 }  // namespace
 
 int ModelShare::num_layers() const {
@@ -332,7 +349,8 @@ int ModelShare::num_kv_layers() const {
 
 ModelShare WholeModel(const ModelSpec& spec) { return {.ranges = {{0, spec.num_layers()}}}; }
 
-absl::StatusOr<ModelDTypes> ChooseDTypes(absl::string_view name, absl::string_view kv_cache, const ModelSpec& spec) {
+absl::StatusOr<ModelDTypes> ChooseDTypes(absl::string_view name, absl::string_view kv_cache, const ModelSpec& spec,
+                                         absl::string_view wire) {
   const bool stored_short = spec.checkpoint_dtype == DType::kBF16 || spec.checkpoint_dtype == DType::kF8E4M3;
   DType dtype = DType::kF32;
   if (name == "bfloat16" || (name == "auto" && stored_short)) {
@@ -341,7 +359,8 @@ absl::StatusOr<ModelDTypes> ChooseDTypes(absl::string_view name, absl::string_vi
     return absl::InvalidArgumentError(absl::StrCat("unknown dtype '", name, "': use auto, float32 or bfloat16"));
   }
   ASSIGN_OR_RETURN(const DType kv_dtype, ChooseKvCacheDType(kv_cache, dtype));
-  return ModelDTypes{.weights = dtype, .wire = dtype, .kv_cache = kv_dtype};
+  ASSIGN_OR_RETURN(const DType wire_dtype, ChooseWireDType(wire, dtype));
+  return ModelDTypes{.weights = dtype, .wire = wire_dtype, .kv_cache = kv_dtype};
 }
 
 absl::StatusOr<RouterWeights> LoadRouterWeights(const ModelSpec& spec, const Checkpoint& checkpoint,

@@ -18,14 +18,15 @@ namespace tandem::model {
 // The model's arithmetic, part of what router and workers must agree on.
 struct ModelDTypes {
   compute::DType weights = compute::DType::kF32;   // kF32 or kBF16: what matrices are kept in
-  compute::DType wire = compute::DType::kF32;      // rows sent to experts and their outputs
+  compute::DType wire = compute::DType::kF32;      // rows sent to experts and their outputs (compute/wire_rows.h)
   compute::DType kv_cache = compute::DType::kF32;  // or kBF16, kI8, kF8E4M3 (compute/kv_cache.h)
 };
 
 // `name` is auto, float32 or bfloat16. auto: bfloat16 for BF16 and FP8 checkpoints, float32 for F32 and F16 ones (no
-// rounding of what is stored). `kv_cache` is auto (as the weights), float32, bfloat16, int8, fp8 or fp8_e4m3, the same.
-// Errors: INVALID_ARGUMENT.
-absl::StatusOr<ModelDTypes> ChooseDTypes(absl::string_view name, absl::string_view kv_cache, const ModelSpec& spec);
+// rounding of what is stored). `kv_cache` is auto (as the weights), float32, bfloat16, int8, fp8 or fp8_e4m3, the same;
+// `wire` is auto (as the weights), float32, bfloat16 or fp8. Errors: INVALID_ARGUMENT.
+absl::StatusOr<ModelDTypes> ChooseDTypes(absl::string_view name, absl::string_view kv_cache, const ModelSpec& spec,
+                                         absl::string_view wire = "auto");
 
 // One decoder layer's weights inside the router. Only what the layer's kind needs is set.
 struct LayerWeights {

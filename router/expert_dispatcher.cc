@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "base/status.h"
+#include "compute/wire_rows.h"
 
 namespace tandem::router {
 
@@ -42,8 +43,10 @@ absl::StatusOr<DispatchBuffers> ExpertDispatcher::AllocateBuffers(int64_t max_to
   const int64_t top_k = decoder_.spec().gate.num_experts_per_tok;
   const int64_t copies = std::min<int64_t>(top_k, workers_.num_workers());
   DispatchBuffers buffers;
-  ASSIGN_OR_RETURN(buffers.gathered, backend.Allocate(decoder_.dtypes().wire, {max_tokens * copies, hidden_size}));
-  ASSIGN_OR_RETURN(buffers.outputs, backend.Allocate(decoder_.dtypes().wire, {max_tokens * top_k, hidden_size}));
+  const DType wire = decoder_.dtypes().wire;
+  ASSIGN_OR_RETURN(buffers.gathered,
+                   backend.Allocate(wire, {max_tokens * copies, compute::DispatchRowElements(wire, hidden_size)}));
+  ASSIGN_OR_RETURN(buffers.outputs, backend.Allocate(compute::CombineDType(wire), {max_tokens * top_k, hidden_size}));
   return buffers;
 }
 

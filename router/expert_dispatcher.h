@@ -83,10 +83,10 @@ struct ExpertFlight {
   std::shared_ptr<Arrivals> arrivals;
 };
 
-// Working memory of one micro-batch's dispatches, in the wire dtype.
+// Working memory of one micro-batch's dispatches.
 struct DispatchBuffers {
-  compute::Tensor gathered;  // [max_tokens * workers that a row may go to, hidden_size]
-  compute::Tensor outputs;   // [max_tokens * top_k, hidden_size]
+  compute::Tensor gathered;  // [max_tokens * workers that a row may go to, DispatchRowElements] wire dtype
+  compute::Tensor outputs;   // [max_tokens * top_k, hidden_size] CombineDType
 };
 
 // Belongs to the engine's thread. Any number of flights may be under way, each with its own Activations and buffers.

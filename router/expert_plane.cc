@@ -40,6 +40,9 @@ WorkerPool::~WorkerPool() {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
+  for (const auto& channel : channels_) {
+    channel->CancelCalls();
+  }
   for (std::thread& thread : threads_) {
     thread.join();
   }

@@ -1,26 +1,14 @@
 #include "router/grpc_api_convert.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <type_traits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "router/api_error.h"
+#include "router/grpc_api_struct.h"
 
 namespace tandem::router {
 namespace {
-
-absl::StatusOr<Json> StructJson(const google::protobuf::Struct& value, absl::string_view field) {
-  std::string text;
-  const auto status = google::protobuf::util::MessageToJsonString(value, &text);
-  Json json = status.ok() ? Json::parse(text, nullptr, /*allow_exceptions=*/false) : Json(Json::value_t::discarded);
-  if (json.is_discarded()) {
-    return InvalidField(field, absl::StrCat("'", field, "' has values that JSON cannot hold"));
-  }
-  return json;
-}
 
 // Fields that are the same in both worlds.
 void AddSampling(const chat::v1::GenerationOptions& options, Json& json) {
@@ -64,10 +52,10 @@ absl::StatusOr<Json> OptionsJson(const chat::v1::GenerationOptions& options) {
   AddLimits(options, json);
   AddService(options, json);
   if (options.has_response_format()) {
-    ASSIGN_OR_RETURN(json["response_format"], StructJson(options.response_format(), "response_format"));
+    ASSIGN_OR_RETURN(json["response_format"], StructToJson(options.response_format(), "response_format"));
   }
   if (options.has_structured_outputs()) {
-    ASSIGN_OR_RETURN(json["structured_outputs"], StructJson(options.structured_outputs(), "structured_outputs"));
+    ASSIGN_OR_RETURN(json["structured_outputs"], StructToJson(options.structured_outputs(), "structured_outputs"));
   }
   return json;
 }
@@ -90,7 +78,7 @@ absl::StatusOr<Json> ToolJson(const chat::v1::Tool& tool) {
   Json function = {{"name", tool.name()}};
   if (tool.has_description()) function["description"] = tool.description();
   if (tool.has_parameters()) {
-    ASSIGN_OR_RETURN(function["parameters"], StructJson(tool.parameters(), "tools"));
+    ASSIGN_OR_RETURN(function["parameters"], StructToJson(tool.parameters(), "tools"));
   }
   if (tool.has_strict()) function["strict"] = tool.strict();
   return Json({{"type", "function"}, {"function", std::move(function)}});
@@ -140,7 +128,7 @@ absl::StatusOr<ApiRequest> ParseChat(const Request& request, const RequestContex
     json["messages"].push_back(MessageJson(message));
   }
   if (request.has_chat_template_kwargs()) {
-    ASSIGN_OR_RETURN(json["chat_template_kwargs"], StructJson(request.chat_template_kwargs(), "chat_template_kwargs"));
+    ASSIGN_OR_RETURN(json["chat_template_kwargs"], StructToJson(request.chat_template_kwargs(), "chat_template_kwargs"));
   }
   if (request.has_add_generation_prompt()) json["add_generation_prompt"] = request.add_generation_prompt();
   if (request.has_continue_final_message()) json["continue_final_message"] = request.continue_final_message();

@@ -138,6 +138,26 @@ TEST_P(GoldenTest, QuantizedKvCachesStayClose) {
   }
 }
 
+// Rows rounded to three bits of mantissa on their way to the experts, and their outputs to bfloat16.
+TEST_P(GoldenTest, AnF8WireStaysClose) {
+  const std::string dir = std::string(kGoldenDir) + "/" + GetParam();
+  const std::vector<GoldenPrompt> prompts = ReadGolden(dir);
+  auto model = LocalModel::Load(dir, "float32", 2, "auto", "fp8");
+  ASSERT_TRUE(model.ok()) << model.status();
+  double worst = 0;
+  int greedy_equal = 0;
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    const auto logits = (*model)->Logits(prompts[i].ids, 16);
+    ASSERT_TRUE(logits.ok()) << logits.status();
+    const double error = RelativeError(*logits, prompts[i].logits);
+    worst = std::max(worst, error);
+    greedy_equal += GreedyTokens(prompts[i], *logits, (*model)->spec().vocab_size) == prompts[i].greedy;
+    EXPECT_LE(error, 0.1) << "prompt " << i;
+    EXPECT_GT(error, 1e-4) << "prompt " << i << ": the rows were not rounded";
+  }
+  PrintTableRow("float32, wire fp8", worst, greedy_equal, prompts.size());
+}
+
 INSTANTIATE_TEST_SUITE_P(Families, GoldenTest, ::testing::ValuesIn(GoldenNames()),
                          [](const auto& info) { return info.param; });
 

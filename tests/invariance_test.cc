@@ -17,6 +17,7 @@ struct ModelCase {
   std::string dir;
   std::string dtype;
   std::string kv_cache_dtype = "auto";
+  std::string wire_dtype = "auto";
 };
 
 std::vector<router::GenerationRequest> Requests(int64_t vocab_size) {
@@ -55,8 +56,10 @@ void ExpectSameBits(const std::vector<Generation>& got, const std::vector<Genera
 class InvarianceTest : public ::testing::TestWithParam<ModelCase> {};
 
 TEST_P(InvarianceTest, HoldsOverWorkersBatchesAndChunks) {
-  ClusterOptions plain{
-      .model_dir = GetParam().dir, .dtype = GetParam().dtype, .kv_cache_dtype = GetParam().kv_cache_dtype};
+  ClusterOptions plain{.model_dir = GetParam().dir,
+                       .dtype = GetParam().dtype,
+                       .kv_cache_dtype = GetParam().kv_cache_dtype,
+                       .wire_dtype = GetParam().wire_dtype};
   plain.router_threads = 1;
   plain.max_batch_tokens = 512;
   std::vector<Generation> want;
@@ -88,18 +91,22 @@ TEST_P(InvarianceTest, HoldsOverWorkersBatchesAndChunks) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, InvarianceTest,
-                         ::testing::Values(ModelCase{"pocket_dictionary", "models/pocket-dictionary", "auto"},
-                                           ModelCase{"pocket_dictionary_f32", "models/pocket-dictionary", "float32"},
-                                           ModelCase{"qwen2_moe", "tests/golden/qwen2_moe", "auto"},
-                                           ModelCase{"deepseek_v3_fp8", "tests/golden/deepseek_v3_fp8", "auto"},
-                                           ModelCase{"olmoe", "tests/golden/olmoe", "auto"},
-                                           ModelCase{"llama", "tests/golden/llama", "auto"},
-                                           ModelCase{"pocket_dictionary_int8", "models/pocket-dictionary", "auto", "int8"},
-                                           ModelCase{"olmoe_fp8", "tests/golden/olmoe", "float32", "fp8"},
-                                           ModelCase{"deepseek_v3_int8", "tests/golden/deepseek_v3", "auto", "int8"},
-                                           ModelCase{"deepseek_v3_kv_fp8", "tests/golden/deepseek_v3", "auto", "fp8"}),
-                         [](const auto& info) { return info.param.name; });
+INSTANTIATE_TEST_SUITE_P(
+    Models, InvarianceTest,
+    ::testing::Values(ModelCase{"pocket_dictionary", "models/pocket-dictionary", "auto"},
+                      ModelCase{"pocket_dictionary_f32", "models/pocket-dictionary", "float32"},
+                      ModelCase{"qwen2_moe", "tests/golden/qwen2_moe", "auto"},
+                      ModelCase{"deepseek_v3_fp8", "tests/golden/deepseek_v3_fp8", "auto"},
+                      ModelCase{"olmoe", "tests/golden/olmoe", "auto"},
+                      ModelCase{"llama", "tests/golden/llama", "auto"},
+                      ModelCase{"pocket_dictionary_int8", "models/pocket-dictionary", "auto", "int8"},
+                      ModelCase{"olmoe_fp8", "tests/golden/olmoe", "float32", "fp8"},
+                      ModelCase{"deepseek_v3_int8", "tests/golden/deepseek_v3", "auto", "int8"},
+                      ModelCase{"deepseek_v3_kv_fp8", "tests/golden/deepseek_v3", "auto", "fp8"},
+                      ModelCase{"pocket_dictionary_wire_fp8", "models/pocket-dictionary", "auto", "auto", "fp8"},
+                      ModelCase{"qwen2_moe_f32_wire_bf16", "tests/golden/qwen2_moe", "float32", "auto", "bfloat16"},
+                      ModelCase{"deepseek_v3_wire_fp8", "tests/golden/deepseek_v3", "float32", "int8", "fp8"}),
+    [](const auto& info) { return info.param.name; });
 
 }  // namespace
 }  // namespace tandem::testing

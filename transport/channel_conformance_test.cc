@@ -120,6 +120,22 @@ TEST_P(ChannelConformanceTest, CarriesFramesLargerThanGrpcsDefaultLimit) {
   ExpectOutputs(Send(*channel_, frame).Get(), ExpectedOutputs(frame));
 }
 
+TEST_P(ChannelConformanceTest, TheWorkerLearnsThatTheRouterOfAFrameHasGone) {
+  if (GetParam() == Kind::kInProcess) {
+    GTEST_SKIP() << "the router and its worker are one process";
+  }
+  ASSERT_TRUE(Handshake().ok());
+  handler_.Hold();
+  const Answer answer = Send(*channel_, TestFrame(0, 1, 4, 1));
+  handler_.WaitForHeld(1);
+  EXPECT_FALSE(handler_.RoutersAreGone());
+  channel_ = nullptr;
+  EXPECT_EQ(answer.Get().status().code(), absl::StatusCode::kUnavailable);
+  const absl::Time deadline = absl::Now() + absl::Seconds(60);
+  while (!handler_.RoutersAreGone() && absl::Now() < deadline) std::this_thread::yield();
+  EXPECT_TRUE(handler_.RoutersAreGone());
+}
+
 TEST_P(ChannelConformanceTest, PassesTheWorkersErrorOn) {
   ASSERT_TRUE(Handshake().ok());
   handler_.Fail(absl::NotFoundError("layer 2, expert 9 is not held \xff"));

@@ -2,7 +2,6 @@
 
 #include <utility>
 
-#include "transport/frame_codec.h"
 #include "transport/proto_convert.h"
 
 namespace tandem::transport {
@@ -28,8 +27,9 @@ void ExchangeStreams::Remove(ExchangeReactor* stream) {
   streams_.erase(stream);
 }
 
-ExchangeReactor::ExchangeReactor(ExpertHandler* handler, ExchangeStreams* streams, int max_outstanding)
-    : handler_(handler), streams_(streams), max_outstanding_(max_outstanding) {
+ExchangeReactor::ExchangeReactor(ExpertHandler* handler, ExchangeStreams* streams, int max_outstanding,
+                                 Checksums checksums)
+    : handler_(handler), streams_(streams), max_outstanding_(max_outstanding), checksums_(checksums) {
   {
     absl::MutexLock lock(&mutex_);
     ReadIfRoom();
@@ -54,7 +54,7 @@ void ExchangeReactor::OnReadDone(bool ok) {
     MaybeFinish();
     return;
   }
-  DecodedDispatch message = DecodeDispatch(incoming_, absl::Now());
+  DecodedDispatch message = DecodeDispatch(incoming_, absl::Now(), checksums_);
   incoming_.Clear();
   absl::Status refused = message.frame.status();
   {
@@ -79,13 +79,14 @@ void ExchangeReactor::OnReadDone(bool ok) {
   } else if (!refused.ok()) {
     Respond(message.frame_id, refused);
   } else {
+    message.frame->origin = origin_;
     handler_->Handle(*std::move(message.frame),
                      [this, id = message.frame_id](absl::StatusOr<CombineFrame> result) { Respond(id, result); });
   }
 }
 
 void ExchangeReactor::Respond(uint64_t frame_id, const absl::StatusOr<CombineFrame>& result) {
-  grpc::ByteBuffer message = EncodeCombine(frame_id, result);
+  grpc::ByteBuffer message = EncodeCombine(frame_id, result, checksums_);
   {
     absl::MutexLock lock(&mutex_);
     if (!cancelled_) {
@@ -121,6 +122,7 @@ void ExchangeReactor::OnWriteDone(bool ok) {
 }
 
 void ExchangeReactor::OnCancel() {
+  origin_->gone = true;
   {
     absl::MutexLock lock(&mutex_);
     cancelled_ = true;

@@ -5,11 +5,13 @@
 #include <grpcpp/support/server_callback.h>
 
 #include <deque>
+#include <memory>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_set.h"
 #include "absl/synchronization/mutex.h"
 #include "transport/expert_channel.h"
+#include "transport/frame_codec.h"
 
 namespace tandem::transport {
 
@@ -34,7 +36,7 @@ class ExchangeStreams {
 // One stream. Deletes itself in OnDone, which comes only after Finish, which waits for every frame in the handler.
 class ExchangeReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  ExchangeReactor(ExpertHandler* handler, ExchangeStreams* streams, int max_outstanding);
+  ExchangeReactor(ExpertHandler* handler, ExchangeStreams* streams, int max_outstanding, Checksums checksums);
 
   void Drain();
 
@@ -53,6 +55,8 @@ class ExchangeReactor final : public grpc::ServerBidiReactor<grpc::ByteBuffer, g
   ExpertHandler* const handler_;
   ExchangeStreams* const streams_;
   const int max_outstanding_;
+  const Checksums checksums_;
+  const std::shared_ptr<FrameOrigin> origin_ = std::make_shared<FrameOrigin>();
   grpc::ByteBuffer incoming_;  // owned by the read in progress
 
   absl::Mutex mutex_;

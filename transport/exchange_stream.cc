@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "transport/frame_codec.h"
 #include "transport/proto_convert.h"
 
 namespace tandem::transport {
@@ -16,10 +15,13 @@ constexpr char kExchangeMethod[] = "/tandem.expert.v1.ExpertService/Exchange";
 }  // namespace
 
 std::shared_ptr<ExchangeStream> ExchangeStream::Start(std::shared_ptr<grpc::Channel> channel,
-                                                      std::shared_ptr<PendingFrames> pending, size_t max_queued,
-                                                      std::function<void()> on_lost) {
+                                                      std::shared_ptr<PendingFrames> pending,
+                                                      ExchangeStreamOptions options) {
   std::shared_ptr<ExchangeStream> stream(
-      new ExchangeStream(std::move(channel), std::move(pending), max_queued, std::move(on_lost)));
+      new ExchangeStream(std::move(channel), std::move(pending), std::move(options)));
+  if (stream->options_.checksums == Checksums::kOn) {
+    stream->context_.AddMetadata(kChecksumsMetadata, "1");
+  }
   {
     absl::MutexLock lock(&stream->mutex_);
     stream->self_ = stream;
@@ -34,11 +36,8 @@ std::shared_ptr<ExchangeStream> ExchangeStream::Start(std::shared_ptr<grpc::Chan
 }
 
 ExchangeStream::ExchangeStream(std::shared_ptr<grpc::Channel> channel, std::shared_ptr<PendingFrames> pending,
-                               size_t max_queued, std::function<void()> on_lost)
-    : channel_(std::move(channel)),
-      pending_(std::move(pending)),
-      max_queued_(max_queued),
-      on_lost_(std::move(on_lost)) {}
+                               ExchangeStreamOptions options)
+    : channel_(std::move(channel)), pending_(std::move(pending)), options_(std::move(options)) {}
 
 bool ExchangeStream::open() const {
   absl::MutexLock lock(&mutex_);
@@ -50,7 +49,7 @@ void ExchangeStream::Dispatch(DispatchFrame frame, CombineCallback done) {
   if (id == 0) {
     return;
   }
-  const absl::Status sent = Send(EncodeDispatch(id, frame, absl::Now()));
+  const absl::Status sent = Send(EncodeDispatch(id, frame, absl::Now(), options_.checksums));
   if (!sent.ok()) {
     pending_->Complete(id, sent);
     return;
@@ -63,8 +62,8 @@ absl::Status ExchangeStream::Send(grpc::ByteBuffer message) {
   if (!open_) {
     return absl::UnavailableError("connection lost");
   }
-  if (outgoing_.size() >= max_queued_) {
-    return absl::ResourceExhaustedError(absl::StrCat(max_queued_, " frames wait to be sent already"));
+  if (outgoing_.size() >= options_.max_queued) {
+    return absl::ResourceExhaustedError(absl::StrCat(options_.max_queued, " frames wait to be sent already"));
   }
   outgoing_.push_back(std::move(message));
   if (outgoing_.size() == 1) {
@@ -86,7 +85,7 @@ void ExchangeStream::OnReadDone(bool ok) {
     StopSending();
     return;
   }
-  DecodedCombine answer = DecodeCombine(incoming_);
+  DecodedCombine answer = DecodeCombine(incoming_, options_.checksums);
   incoming_.Clear();
   if (answer.frame_id == 0) {
     // Nobody can tell which frame this was meant for: give the stream up, and all of them are sent again.
@@ -115,8 +114,8 @@ void ExchangeStream::OnDone(const grpc::Status& status) {
   pending_->Close(absl::UnavailableError(
       lost ? absl::StrCat("connection lost: ", status.ok() ? "closed by the worker" : status.error_message())
            : "channel closed"));
-  if (lost && on_lost_) {
-    on_lost_();
+  if (lost && options_.on_lost) {
+    options_.on_lost();
   }
   const std::shared_ptr<absl::Notification> done = done_;
   self.reset();

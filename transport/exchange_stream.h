@@ -14,17 +14,25 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "transport/frame_codec.h"
 #include "transport/frame_stream.h"
 #include "transport/pending_frames.h"
 
 namespace tandem::transport {
 
+struct ExchangeStreamOptions {
+  // Frames that may wait to be sent; past it RESOURCE_EXHAUSTED.
+  size_t max_queued = 1024;
+  // The worker is told, and does as its router does.
+  Checksums checksums = Checksums::kOff;
+  // Called once, on a gRPC thread, when the stream has ended and its frames with it, unless Close did it.
+  std::function<void()> on_lost;
+};
+
 class ExchangeStream final : public FrameStream, public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer> {
  public:
-  // `on_lost` is called once, on a gRPC thread, when the stream has ended and `pending` is closed, unless Close did it.
   static std::shared_ptr<ExchangeStream> Start(std::shared_ptr<grpc::Channel> channel,
-                                               std::shared_ptr<PendingFrames> pending, size_t max_queued,
-                                               std::function<void()> on_lost);
+                                               std::shared_ptr<PendingFrames> pending, ExchangeStreamOptions options);
 
   absl::string_view transport() const override { return "grpc"; }
   bool open() const override;
@@ -36,8 +44,8 @@ class ExchangeStream final : public FrameStream, public grpc::ClientBidiReactor<
   void Close() override;
 
  private:
-  ExchangeStream(std::shared_ptr<grpc::Channel> channel, std::shared_ptr<PendingFrames> pending, size_t max_queued,
-                 std::function<void()> on_lost);
+  ExchangeStream(std::shared_ptr<grpc::Channel> channel, std::shared_ptr<PendingFrames> pending,
+                 ExchangeStreamOptions options);
 
   absl::Status Send(grpc::ByteBuffer message);
   void StopSending();
@@ -48,8 +56,7 @@ class ExchangeStream final : public FrameStream, public grpc::ClientBidiReactor<
 
   const std::shared_ptr<grpc::Channel> channel_;
   const std::shared_ptr<PendingFrames> pending_;
-  const size_t max_queued_;
-  const std::function<void()> on_lost_;
+  const ExchangeStreamOptions options_;
   grpc::ClientContext context_;
   grpc::ByteBuffer incoming_;  // owned by the read in progress
   // Shared, because OnDone announces the end after it has let go of the stream: the owner's reference must be the last,

@@ -48,6 +48,16 @@ struct WorkerInfo {
   bool draining = false;
 };
 
+// What a worker has computed for one layer since it started.
+struct LayerStatistics {
+  int32_t layer = 0;
+  int64_t frames = 0;
+  int64_t frame_experts = 0;  // distinct experts of each frame, added up
+  int64_t batches = 0;
+  int64_t batch_experts = 0;            // distinct experts of each batch, added up
+  std::vector<int64_t> expert_tokens;  // by expert
+};
+
 using CombineCallback = std::function<void(absl::StatusOr<CombineFrame>)>;
 
 // Worker side. Thread-safe.
@@ -56,6 +66,9 @@ class ExpertHandler {
   virtual ~ExpertHandler() = default;
 
   virtual WorkerInfo Info() const = 0;
+
+  // Of the layers that have computed something.
+  virtual std::vector<LayerStatistics> Statistics() const { return {}; }
 
   // Loads experts that are not there yet; returns when all of them are usable.
   // Errors: INVALID_ARGUMENT for experts that the model lacks, DATA_LOSS for a broken checkpoint, RESOURCE_EXHAUSTED.
@@ -101,8 +114,12 @@ class ExpertChannel {
 
   virtual absl::Status LoadExperts(const std::vector<LayerExpert>& experts, absl::Time deadline) = 0;
 
+  // Ends Handshake and LoadExperts calls that are under way, and those that come later, with CANCELLED where it can: the
+  // owner is going to destroy the channel.
+  virtual void CancelCalls() {}
+
   // Sends a frame. `done` is called exactly once: with the outputs, or UNAVAILABLE when the worker is lost,
-  // DEADLINE_EXCEEDED, or the worker's error. It may run on a transport thread and must not block, or inline.
+  // DEADLINE_EXCEEDED, DATA_LOSS when bytes were damaged on the way, or the worker's error. It may run on a transport thread and must not block, or inline.
   // The outputs may lie in memory that the connection needs for the next answers: let go of them soon.
   virtual void Dispatch(DispatchFrame frame, CombineCallback done) = 0;
 

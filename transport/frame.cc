@@ -3,13 +3,12 @@
 #include <new>
 
 #include "absl/strings/str_cat.h"
+#include "compute/wire_rows.h"
 
 namespace tandem::transport {
 namespace {
 
 constexpr std::align_val_t kAlignment{64};
-
-bool IsWireDType(compute::DType dtype) { return dtype == compute::DType::kF32 || dtype == compute::DType::kBF16; }
 
 absl::Status Malformed(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("malformed dispatch frame: ", what));
@@ -52,12 +51,12 @@ absl::Status ValidateDispatch(const DispatchFrame& frame) {
     return Malformed(
         absl::StrCat("layer ", frame.layer, ", num_rows ", frame.num_rows, ", hidden_size ", frame.hidden_size));
   }
-  if (!IsWireDType(frame.dtype)) {
-    return Malformed(absl::StrCat("dtype ", compute::DTypeName(frame.dtype), " is not float32 or bfloat16"));
+  if (!compute::IsWireDType(frame.dtype)) {
+    return Malformed(absl::StrCat("dtype ", compute::DTypeName(frame.dtype), " is not one for rows on the wire"));
   }
   // Two positive int32 and at most 4 bytes: below 2^64.
   const uint64_t expected =
-      static_cast<uint64_t>(frame.num_rows) * frame.hidden_size * compute::DTypeBytes(frame.dtype);
+      static_cast<uint64_t>(frame.num_rows) * compute::DispatchRowBytes(frame.dtype, frame.hidden_size);
   if (frame.rows.size() != expected) {
     return Malformed(absl::StrCat(frame.num_rows, " rows of ", frame.hidden_size, " ", compute::DTypeName(frame.dtype),
                                   " are ", expected, " bytes, got ", frame.rows.size()));
@@ -66,7 +65,7 @@ absl::Status ValidateDispatch(const DispatchFrame& frame) {
 }
 
 size_t OutputBytes(const DispatchFrame& frame) {
-  return frame.pairs.size() * frame.hidden_size * compute::DTypeBytes(frame.dtype);
+  return frame.pairs.size() * frame.hidden_size * compute::DTypeBytes(compute::CombineDType(frame.dtype));
 }
 
 }  // namespace tandem::transport

@@ -6,6 +6,7 @@
 // Frames are values that are moved; the payload is shared and never copied on the sending side.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -46,15 +47,21 @@ struct ExpertPair {
   bool operator==(const ExpertPair&) const = default;
 };
 
+// The connection over which a frame reached its worker. Made and written by the worker's end of it; thread-safe.
+struct FrameOrigin {
+  std::atomic<bool> gone = false;  // nobody waits for answers any more
+};
+
 struct DispatchFrame {
   uint64_t placement_epoch = 0;
   int32_t layer = 0;
   int32_t num_rows = 0;
   int32_t hidden_size = 0;
-  compute::DType dtype = compute::DType::kF32;  // the model's wire dtype
+  compute::DType dtype = compute::DType::kF32;  // the model's wire dtype (compute/wire_rows.h)
   std::vector<ExpertPair> pairs;                // sorted by expert, then row
-  FrameBuffer rows;                             // [num_rows, hidden_size]
+  FrameBuffer rows;                             // [num_rows, DispatchRowElements]
   absl::Time deadline = absl::InfiniteFuture();
+  std::shared_ptr<const FrameOrigin> origin;  // on a worker that the frame reached over a connection; does not travel
 };
 
 // Checks that a frame is what the comments above say, without looking at the values of its rows.
@@ -62,7 +69,7 @@ struct DispatchFrame {
 absl::Status ValidateDispatch(const DispatchFrame& frame);
 
 struct CombineFrame {
-  FrameBuffer outputs;          // [pairs, hidden_size], wire dtype, in the order of the dispatch's pairs
+  FrameBuffer outputs;          // [pairs, hidden_size], CombineDType, in the order of the dispatch's pairs
   absl::Duration compute_time;  // time the worker spent computing, for the cost model
   absl::Duration queue_time;    // time the frame waited on the worker
 };

@@ -3,12 +3,14 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <grpcpp/support/proto_buffer_reader.h>
 #include <grpcpp/support/slice.h>
+#include <xxhash.h>
 
 #include <algorithm>
 #include <limits>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 #include "transport/proto_convert.h"
 
 namespace tandem::transport {
@@ -20,6 +22,10 @@ using google::protobuf::io::CodedOutputStream;
 constexpr uint32_t kLengthDelimited = 2;
 constexpr uint32_t kPayloadTag = (15u << 3) | kLengthDelimited;
 static_assert(proto::ExchangeRequest::kRowsFieldNumber == 15 && proto::ExchangeResponse::kOutputsFieldNumber == 15);
+constexpr uint32_t kFixed64 = 1;
+constexpr uint32_t kChecksumTag = (14u << 3) | kFixed64;
+static_assert(proto::ExchangeRequest::kChecksumFieldNumber == 14 &&
+              proto::ExchangeResponse::kChecksumFieldNumber == 14);
 
 // The frame's bytes as a slice that keeps them alive.
 grpc::Slice PayloadSlice(const FrameBuffer& buffer) {
@@ -29,9 +35,25 @@ grpc::Slice PayloadSlice(const FrameBuffer& buffer) {
       owner);
 }
 
+uint32_t ShortHash(const void* data, size_t size) { return static_cast<uint32_t>(XXH3_64bits(data, size)); }
+
+uint64_t ChecksumOf(absl::string_view header, const FrameBuffer& payload) {
+  return uint64_t{ShortHash(payload.data(), payload.size())} << 32 | ShortHash(header.data(), header.size());
+}
+
+void AppendChecksum(const FrameBuffer& payload, std::string& header) {
+  uint8_t field[16];
+  uint8_t* end = CodedOutputStream::WriteTagToArray(kChecksumTag, field);
+  end = CodedOutputStream::WriteLittleEndian64ToArray(ChecksumOf(header, payload), end);
+  header.append(reinterpret_cast<const char*>(field), end - field);
+}
+
 template <typename Header>
-grpc::ByteBuffer Encode(const Header& header, const FrameBuffer& payload) {
+grpc::ByteBuffer Encode(const Header& header, const FrameBuffer& payload, Checksums checksums) {
   std::string bytes = header.SerializeAsString();
+  if (checksums == Checksums::kOn) {
+    AppendChecksum(payload, bytes);
+  }
   if (payload.size() == 0) {
     const grpc::Slice slice(bytes);
     return grpc::ByteBuffer(&slice, 1);
@@ -62,44 +84,83 @@ bool SkipField(CodedInputStream& in, uint32_t tag) {
   }
 }
 
-// Splits a message into its header fields and the payload that ends it.
+// Where a message's parts are, and its payload.
+struct Parts {
+  int header_size = 0;    // bytes before the payload
+  int checked_size = -1;  // bytes before the checksum, which ends the header; -1: there is none
+  uint64_t checksum = 0;
+  FrameBuffer payload;
+};
+
+absl::Status ReadPayload(CodedInputStream& in, size_t length, FrameBuffer* payload) {
+  uint32_t size = 0;
+  if (!in.ReadVarint32(&size) || in.CurrentPosition() + uint64_t{size} != length) {
+    return absl::InvalidArgumentError("payload does not end the message");
+  }
+  *payload = FrameBuffer(size);
+  if (!in.ReadRaw(payload->mutable_bytes().data(), static_cast<int>(size))) {
+    return absl::InvalidArgumentError("truncated payload");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Split(grpc::ByteBuffer& message, Parts& parts) {
+  const size_t length = message.Length();
+  grpc::ProtoBufferReader stream(&message);
+  CodedInputStream in(&stream);
+  uint32_t tag = 0;
+  while ((tag = in.ReadTag()) != 0 && tag != kPayloadTag) {
+    parts.checked_size = tag == kChecksumTag ? parts.header_size : -1;
+    if (!(tag == kChecksumTag ? in.ReadLittleEndian64(&parts.checksum) : SkipField(in, tag))) {
+      return absl::InvalidArgumentError("not a protobuf message");
+    }
+    parts.header_size = in.CurrentPosition();
+  }
+  if (tag == kPayloadTag) {
+    return ReadPayload(in, length, &parts.payload);
+  }
+  return in.ConsumedEntireMessage() ? absl::OkStatus() : absl::InvalidArgumentError("not a protobuf message");
+}
+
+// Errors: INVALID_ARGUMENT for a header that is not what was sent, DATA_LOSS for such a payload.
+absl::Status CheckChecksum(grpc::ByteBuffer& message, const Parts& parts) {
+  if (parts.checked_size < 0) {
+    return absl::InvalidArgumentError("the message has no checksum");
+  }
+  std::string header;
+  grpc::ProtoBufferReader stream(&message);
+  CodedInputStream in(&stream);
+  if (!in.ReadString(&header, parts.checked_size)) {
+    return absl::InvalidArgumentError("unreadable header fields");
+  }
+  const uint64_t difference = ChecksumOf(header, parts.payload) ^ parts.checksum;
+  if (static_cast<uint32_t>(difference) != 0) {
+    return absl::InvalidArgumentError("the header was damaged on its way: its checksum differs");
+  }
+  return difference == 0 ? absl::OkStatus()
+                         : absl::DataLossError("the frame was damaged on its way: its checksum differs");
+}
+
+// Splits a message into its header fields and the payload that ends it. With DATA_LOSS the header is good.
 template <typename Header>
-absl::Status Decode(const grpc::ByteBuffer& message, Header* header, FrameBuffer* payload) {
+absl::Status Decode(const grpc::ByteBuffer& message, Checksums checksums, Header* header, FrameBuffer* payload) {
   grpc::ByteBuffer bytes(message);  // shares the slices; the reader wants a mutable buffer
   const size_t length = bytes.Length();
   if (length > static_cast<size_t>(std::numeric_limits<int>::max())) {
     return absl::InvalidArgumentError(absl::StrCat("message of ", length, " bytes is larger than 2 GiB"));
   }
-  int header_size = 0;
-  uint32_t payload_size = 0;
-  {
-    grpc::ProtoBufferReader stream(&bytes);
-    CodedInputStream in(&stream);
-    uint32_t tag = 0;
-    while ((tag = in.ReadTag()) != 0 && tag != kPayloadTag) {
-      if (!SkipField(in, tag)) {
-        return absl::InvalidArgumentError("not a protobuf message");
-      }
-      header_size = in.CurrentPosition();
-    }
-    if (tag == 0 && !in.ConsumedEntireMessage()) {
-      return absl::InvalidArgumentError("not a protobuf message");
-    }
-    if (tag == kPayloadTag) {
-      if (!in.ReadVarint32(&payload_size) || in.CurrentPosition() + uint64_t{payload_size} != length) {
-        return absl::InvalidArgumentError("payload does not end the message");
-      }
-      *payload = FrameBuffer(payload_size);
-      if (!in.ReadRaw(payload->mutable_bytes().data(), static_cast<int>(payload_size))) {
-        return absl::InvalidArgumentError("truncated payload");
-      }
-    }
+  Parts parts;
+  RETURN_IF_ERROR(Split(bytes, parts));
+  const absl::Status checked = checksums == Checksums::kOn ? CheckChecksum(bytes, parts) : absl::OkStatus();
+  if (!checked.ok() && !absl::IsDataLoss(checked)) {
+    return checked;
   }
   grpc::ProtoBufferReader stream(&bytes);
-  if (!header->ParseFromBoundedZeroCopyStream(&stream, header_size)) {
+  if (!header->ParseFromBoundedZeroCopyStream(&stream, parts.header_size)) {
     return absl::InvalidArgumentError("unreadable header fields");
   }
-  return absl::OkStatus();
+  *payload = std::move(parts.payload);
+  return checked;
 }
 
 absl::StatusOr<DispatchFrame> ToFrame(const proto::ExchangeRequest& header, FrameBuffer rows, absl::Time now) {
@@ -134,7 +195,7 @@ absl::StatusOr<DispatchFrame> ToFrame(const proto::ExchangeRequest& header, Fram
 
 }  // namespace
 
-grpc::ByteBuffer EncodeDispatch(uint64_t frame_id, const DispatchFrame& frame, absl::Time now) {
+grpc::ByteBuffer EncodeDispatch(uint64_t frame_id, const DispatchFrame& frame, absl::Time now, Checksums checksums) {
   proto::ExchangeRequest header;
   header.set_frame_id(frame_id);
   header.set_placement_epoch(frame.placement_epoch);
@@ -152,13 +213,16 @@ grpc::ByteBuffer EncodeDispatch(uint64_t frame_id, const DispatchFrame& frame, a
     header.add_pair_rows(pair.row);
     header.add_pair_experts(pair.expert);
   }
-  return Encode(header, frame.rows);
+  return Encode(header, frame.rows, checksums);
 }
 
-DecodedDispatch DecodeDispatch(const grpc::ByteBuffer& message, absl::Time now) {
+DecodedDispatch DecodeDispatch(const grpc::ByteBuffer& message, absl::Time now, Checksums checksums) {
   proto::ExchangeRequest header;
   FrameBuffer rows;
-  const absl::Status status = Decode(message, &header, &rows);
+  const absl::Status status = Decode(message, checksums, &header, &rows);
+  if (absl::IsDataLoss(status)) {
+    return {.frame_id = header.frame_id(), .frame = status};
+  }
   if (!status.ok()) {
     return {.frame = status};
   }
@@ -168,23 +232,26 @@ DecodedDispatch DecodeDispatch(const grpc::ByteBuffer& message, absl::Time now) 
   return {.frame_id = header.frame_id(), .frame = ToFrame(header, std::move(rows), now)};
 }
 
-grpc::ByteBuffer EncodeCombine(uint64_t frame_id, const absl::StatusOr<CombineFrame>& result) {
+grpc::ByteBuffer EncodeCombine(uint64_t frame_id, const absl::StatusOr<CombineFrame>& result, Checksums checksums) {
   proto::ExchangeResponse header;
   header.set_frame_id(frame_id);
   if (!result.ok()) {
     header.set_status_code(static_cast<int>(result.status().code()));
     header.set_status_message(std::string(result.status().message()));
-    return Encode(header, FrameBuffer());
+    return Encode(header, FrameBuffer(), checksums);
   }
   header.set_compute_us(absl::ToInt64Microseconds(result->compute_time));
   header.set_queue_us(absl::ToInt64Microseconds(result->queue_time));
-  return Encode(header, result->outputs);
+  return Encode(header, result->outputs, checksums);
 }
 
-DecodedCombine DecodeCombine(const grpc::ByteBuffer& message) {
+DecodedCombine DecodeCombine(const grpc::ByteBuffer& message, Checksums checksums) {
   proto::ExchangeResponse header;
   CombineFrame frame;
-  const absl::Status status = Decode(message, &header, &frame.outputs);
+  const absl::Status status = Decode(message, checksums, &header, &frame.outputs);
+  if (absl::IsDataLoss(status)) {
+    return {.frame_id = header.frame_id(), .result = status};
+  }
   if (!status.ok()) {
     return {.result = absl::InternalError(absl::StrCat("broken combine frame: ", status.message()))};
   }

@@ -108,6 +108,25 @@ TEST(FrameCodecTest, DeadlinesTravelAsTimeLeft) {
   EXPECT_EQ(DecodeDispatch(EncodeDispatch(1, frame, kNow), there).frame->deadline, there + absl::Microseconds(1));
 }
 
+// A frame of kF8E4M3: a row is its codes and a scale, its outputs are bfloat16.
+TEST(FrameCodecTest, F8RowsCarryTheirScales) {
+  DispatchFrame frame = TestFrame(3, 3, 8, 2);
+  frame.dtype = compute::DType::kF8E4M3;
+  frame.rows = FrameBuffer(3 * (8 + 4));
+  std::fill(frame.rows.mutable_bytes().begin(), frame.rows.mutable_bytes().end(), std::byte{0x7f});
+  EXPECT_EQ(OutputBytes(frame), 6 * 8 * 2);
+  const DecodedDispatch decoded = DecodeDispatch(EncodeDispatch(9, frame, kNow), kNow);
+  ASSERT_TRUE(decoded.frame.ok()) << decoded.frame.status();
+  ExpectSame(*decoded.frame, frame);
+  for (const size_t wrong : {3 * 8, 3 * (8 + 4) - 1, 3 * (8 + 4) + 1, 0}) {
+    frame.rows = FrameBuffer(wrong);
+    const DecodedDispatch refused = DecodeDispatch(EncodeDispatch(9, frame, kNow), kNow);
+    EXPECT_EQ(refused.frame_id, 9);
+    EXPECT_EQ(refused.frame.status().code(), absl::StatusCode::kInvalidArgument);
+    EXPECT_THAT(refused.frame.status().message(), HasSubstr("3 rows of 8 float8_e4m3fn are 36 bytes, got "));
+  }
+}
+
 TEST(FrameCodecTest, CombineRoundTrip) {
   CombineFrame frame{.outputs = ExpectedOutputs(TestFrame(1, 3, 8, 2)),
                      .compute_time = absl::Microseconds(12),
@@ -135,6 +154,49 @@ TEST(FrameCodecTest, CombineCarriesErrors) {
   EXPECT_EQ(DecodeCombine(Message(unknown.SerializeAsString())).result.status().code(), absl::StatusCode::kUnknown);
 }
 
+TEST(FrameCodecTest, ChecksumsTravelWithTheMessage) {
+  const DispatchFrame frame = TestFrame(3, 2, 4, 2);
+  const std::string bytes = Bytes(EncodeDispatch(9, frame, kNow, Checksums::kOn));
+  for (const size_t slice_size : {1, 13, 1000}) {
+    const DecodedDispatch decoded = DecodeDispatch(Message(bytes, slice_size), kNow, Checksums::kOn);
+    EXPECT_EQ(decoded.frame_id, 9);
+    ASSERT_TRUE(decoded.frame.ok()) << decoded.frame.status();
+    ExpectSame(*decoded.frame, frame);
+  }
+  wire::ExchangeRequest message;
+  ASSERT_TRUE(message.ParseFromString(bytes));
+  EXPECT_NE(message.checksum(), 0);
+  EXPECT_TRUE(DecodeDispatch(Message(bytes), kNow).frame.ok()) << "who wants none does not look at them";
+  EXPECT_THAT(DecodeDispatch(EncodeDispatch(9, frame, kNow), kNow, Checksums::kOn).frame.status().message(),
+              HasSubstr("no checksum"));
+  const absl::Status error = absl::NotFoundError("layer 3");
+  EXPECT_EQ(DecodeCombine(EncodeCombine(5, error, Checksums::kOn), Checksums::kOn).result.status(), error);
+}
+
+// With checksums no damage goes unnoticed: every single byte, in every bit.
+TEST(FrameCodecTest, ChecksumsFindEveryDamagedByte) {
+  const std::string request = Bytes(EncodeDispatch(9, TestFrame(3, 2, 4, 2), kNow, Checksums::kOn));
+  const CombineFrame outputs{.outputs = ExpectedOutputs(TestFrame(1, 2, 4, 2)), .compute_time = absl::Microseconds(1)};
+  const std::string response = Bytes(EncodeCombine(9, outputs, Checksums::kOn));
+  const auto with_bit = [](std::string bytes, size_t i) {
+    bytes[i / 8] = static_cast<char>(bytes[i / 8] ^ (1 << i % 8));
+    return Message(bytes);
+  };
+  int answerable = 0;
+  for (size_t i = 0; i < request.size() * 8; ++i) {
+    const DecodedDispatch decoded = DecodeDispatch(with_bit(request, i), kNow, Checksums::kOn);
+    ASSERT_FALSE(decoded.frame.ok()) << "bit " << i;
+    ASSERT_TRUE(decoded.frame_id == 0 || decoded.frame_id == 9) << "no other frame is blamed: " << decoded.frame_id;
+    answerable += decoded.frame_id == 9 && absl::IsDataLoss(decoded.frame.status());
+  }
+  EXPECT_GE(answerable, 2 * 4 * 4 * 8) << "damaged rows are the frame's own error";
+  for (size_t i = 0; i < response.size() * 8; ++i) {
+    const DecodedCombine decoded = DecodeCombine(with_bit(response, i), Checksums::kOn);
+    ASSERT_FALSE(decoded.result.ok()) << "bit " << i;
+    ASSERT_TRUE(decoded.frame_id == 0 || decoded.frame_id == 9) << decoded.frame_id;
+  }
+}
+
 // What a frame's fields must not be; each case changes a good message.
 struct BadField {
   std::string name;
@@ -159,6 +221,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         BadField{"Layer", [](wire::ExchangeRequest& m) { m.set_layer(-1); }, "layer -1"},
         BadField{"DType", [](wire::ExchangeRequest& m) { m.set_dtype(wire::DTYPE_F16); }, "float16"},
+        BadField{"OtherRowSize", [](wire::ExchangeRequest& m) { m.set_dtype(wire::DTYPE_F8_E4M3); },
+                 "are 16 bytes, got 32"},
         BadField{"NoDType", [](wire::ExchangeRequest& m) { m.set_dtype(wire::DTYPE_UNSPECIFIED); }, "dtype 0"},
         BadField{"NegativeRows", [](wire::ExchangeRequest& m) { m.set_num_rows(-2); }, "num_rows -2"},
         BadField{"MoreRows", [](wire::ExchangeRequest& m) { m.set_num_rows(3); }, "are 48 bytes, got 32"},

@@ -4,6 +4,8 @@
 #include <grpcpp/security/credentials.h>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/match.h"
 #include "absl/synchronization/mutex.h"
 #include "base/status.h"
 #include "tandem/expert/v1/expert_service.grpc.pb.h"
@@ -41,6 +43,14 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address, const GrpcCha
   return grpc::CreateCustomChannel(address, Credentials(options.tls), args);
 }
 
+// Nothing damages bytes between the processes of one machine.
+bool IsOnThisMachine(absl::string_view address) {
+  for (const absl::string_view prefix : {"unix:", "127.", "localhost:", "[::1]:"}) {
+    if (absl::StartsWith(address, prefix)) return true;
+  }
+  return false;
+}
+
 class GrpcChannel final : public ExpertChannel {
  public:
   GrpcChannel(std::string address, GrpcChannelOptions options)
@@ -71,6 +81,7 @@ class GrpcChannel final : public ExpertChannel {
     proto::HandshakeResponse response;
     grpc::ClientContext context;
     context.set_deadline(ToGrpcDeadline(deadline));
+    const UnaryCall call(this, &context);
     RETURN_IF_ERROR(Named(FromGrpc(proto::ExpertService::NewStub(connection)->Handshake(&context, request, &response)),
                           "handshake"));
     RETURN_IF_ERROR(Named(CheckProtocolVersion(kProtocolVersion, response.protocol_version()), "handshake"));
@@ -91,9 +102,16 @@ class GrpcChannel final : public ExpertChannel {
     proto::LoadExpertsResponse response;
     grpc::ClientContext context;
     context.set_deadline(ToGrpcDeadline(deadline));
+    const UnaryCall call(this, &context);
     return Named(
         FromGrpc(proto::ExpertService::NewStub(CurrentConnection())->LoadExperts(&context, request, &response)),
         "load experts");
+  }
+
+  void CancelCalls() override {
+    absl::MutexLock lock(&calls_mutex_);
+    calls_cancelled_ = true;
+    for (grpc::ClientContext* context : calls_) context->TryCancel();
   }
 
   void Dispatch(DispatchFrame frame, CombineCallback done) override {
@@ -117,6 +135,24 @@ class GrpcChannel final : public ExpertChannel {
   }
 
  private:
+  // Lets CancelCalls end a call while the object lives.
+  class UnaryCall {
+   public:
+    UnaryCall(GrpcChannel* channel, grpc::ClientContext* context) : channel_(channel), context_(context) {
+      absl::MutexLock lock(&channel_->calls_mutex_);
+      channel_->calls_.insert(context_);
+      if (channel_->calls_cancelled_) context_->TryCancel();
+    }
+    ~UnaryCall() {
+      absl::MutexLock lock(&channel_->calls_mutex_);
+      channel_->calls_.erase(context_);
+    }
+
+   private:
+    GrpcChannel* const channel_;
+    grpc::ClientContext* const context_;
+  };
+
   absl::Status Named(const absl::Status& status, absl::string_view what) const {
     return Annotate(status, absl::StrCat("expert worker ", name_, ": ", what));
   }
@@ -165,7 +201,11 @@ class GrpcChannel final : public ExpertChannel {
       return ShmStream::Connect(offer, {.doorbell = options_.doorbell, .on_lost = options_.on_lost}, std::move(pending),
                                 deadline);
     }
-    return ExchangeStream::Start(connection, std::move(pending), options_.max_outstanding_frames, options_.on_lost);
+    const bool checksums = options_.checksums.value_or(!IsOnThisMachine(name_));
+    return ExchangeStream::Start(connection, std::move(pending),
+                                 {.max_queued = options_.max_outstanding_frames,
+                                  .checksums = checksums ? Checksums::kOn : Checksums::kOff,
+                                  .on_lost = options_.on_lost});
   }
 
   const std::string name_;
@@ -173,6 +213,9 @@ class GrpcChannel final : public ExpertChannel {
   mutable absl::Mutex mutex_;
   std::shared_ptr<grpc::Channel> connection_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<FrameStream> stream_ ABSL_GUARDED_BY(mutex_);
+  absl::Mutex calls_mutex_;
+  absl::flat_hash_set<grpc::ClientContext*> calls_ ABSL_GUARDED_BY(calls_mutex_);
+  bool calls_cancelled_ ABSL_GUARDED_BY(calls_mutex_) = false;
 };
 
 }  // namespace

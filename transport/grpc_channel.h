@@ -40,6 +40,8 @@ struct GrpcChannelOptions {
   TransportChoice transport = TransportChoice::kAuto;
   // Of whoever will Poll the channel, rung when there is something to deliver; see ShmStreamOptions.
   std::shared_ptr<Doorbell> doorbell;
+  // Checksums of frames that travel over gRPC; absent: for addresses that are not on this machine.
+  std::optional<bool> checksums;
   // Called on a transport thread each time an established stream was lost; not when the channel is destroyed.
   std::function<void()> on_lost;
 };

@@ -170,6 +170,89 @@ TEST(GrpcExchangeTest, GetInfoNeedsNoHandshake) {
   EXPECT_EQ(response.protocol_version(), kProtocolVersion);
 }
 
+class CountingHandler final : public FakeHandler {
+ public:
+  std::vector<LayerStatistics> Statistics() const override {
+    return {{.layer = 3, .frames = 4, .frame_experts = 7, .batches = 2, .batch_experts = 5, .expert_tokens = {0, 6, 2}}};
+  }
+};
+
+TEST(GrpcExchangeTest, GetInfoTellsStatisticsWhenAsked) {
+  CountingHandler handler;
+  const auto server = Serve(handler);
+  const auto stub =
+      wire::ExpertService::NewStub(grpc::CreateChannel(AddressOf(*server), grpc::InsecureChannelCredentials()));
+  for (const bool asked : {false, true}) {
+    wire::GetInfoRequest request;
+    request.set_with_statistics(asked);
+    wire::GetInfoResponse response;
+    grpc::ClientContext context;
+    ASSERT_TRUE(stub->GetInfo(&context, request, &response).ok());
+    ASSERT_EQ(response.layers_size(), asked ? 1 : 0);
+    if (!asked) continue;
+    const wire::LayerStatistics& layer = response.layers(0);
+    EXPECT_EQ(layer.layer(), 3);
+    EXPECT_EQ(layer.frames(), 4);
+    EXPECT_EQ(layer.frame_experts(), 7);
+    EXPECT_EQ(layer.batches(), 2);
+    EXPECT_EQ(layer.batch_experts(), 5);
+    EXPECT_THAT(layer.expert_tokens(), ::testing::ElementsAre(0, 6, 2));
+  }
+}
+
+// Loads an expert only when it is let.
+class SlowLoader final : public ExpertHandler {
+ public:
+  WorkerInfo Info() const override { return {.identity = TestIdentity()}; }
+  absl::Status LoadExperts(const std::vector<LayerExpert>& experts) override {
+    absl::MutexLock lock(&mutex_);
+    ++started_;
+    mutex_.Await(absl::Condition(&go_));
+    loaded_ += static_cast<int>(experts.size());
+    return absl::OkStatus();
+  }
+  void Handle(DispatchFrame, CombineCallback done) override { done(absl::UnimplementedError("")); }
+
+  void AwaitStart() {
+    absl::MutexLock lock(&mutex_);
+    mutex_.Await(absl::Condition(+[](int* started) { return *started > 0; }, &started_));
+  }
+  void Go() {
+    absl::MutexLock lock(&mutex_);
+    go_ = true;
+  }
+  int loaded() const {
+    absl::MutexLock lock(&mutex_);
+    return loaded_;
+  }
+
+ private:
+  mutable absl::Mutex mutex_;
+  int started_ ABSL_GUARDED_BY(mutex_) = 0;
+  int loaded_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool go_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+TEST(GrpcExchangeTest, LoadingEndsWithTheRouterThatAskedForIt) {
+  SlowLoader loader;
+  const auto server = Serve(loader);
+  auto channel = Connect(AddressOf(*server));
+  absl::Status status;
+  std::thread router([&] {
+    status = channel->LoadExperts(std::vector<LayerExpert>(200'000, {.layer = 0, .expert = 1}), Soon());
+  });
+  loader.AwaitStart();
+  channel->CancelCalls();
+  router.join();
+  EXPECT_EQ(status.code(), absl::StatusCode::kCancelled);
+  EXPECT_EQ(channel->LoadExperts({{0, 1}}, Soon()).code(), absl::StatusCode::kCancelled) << "it stays so";
+  // On the same connection, hence behind the cancellation.
+  EXPECT_EQ(Send(*channel, TestFrame(0, 1, 1, 1)).Get().status().code(), absl::StatusCode::kUnimplemented);
+  loader.Go();
+  server->Shutdown(Soon());  // waits for the call
+  EXPECT_LT(loader.loaded(), 200'000);
+}
+
 TEST(GrpcExchangeTest, LoadExpertsRefusesListsOfDifferentLengths) {
   FakeHandler handler;
   const auto server = Serve(handler);
@@ -188,10 +271,15 @@ class RawStream final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::B
   explicit RawStream(const std::string& address)
       : stub_(grpc::CreateChannel(address, grpc::InsecureChannelCredentials())) {}
 
+  void AskForChecksums() { context_.AddMetadata(kChecksumsMetadata, "1"); }
+
   // Sends one message and returns how the stream ended.
   grpc::Status SendAndAwaitEnd(const std::string& bytes) {
     const grpc::Slice slice(bytes);
-    message_ = grpc::ByteBuffer(&slice, 1);
+    return SendAndAwaitEnd(grpc::ByteBuffer(&slice, 1));
+  }
+  grpc::Status SendAndAwaitEnd(grpc::ByteBuffer message) {
+    message_ = std::move(message);
     stub_.PrepareBidiStreamingCall(&context_, "/tandem.expert.v1.ExpertService/Exchange", grpc::StubOptions(), this);
     StartWrite(&message_);
     StartRead(&answer_);
@@ -227,6 +315,32 @@ TEST(GrpcExchangeTest, UnreadableBytesEndThatStreamOnly) {
   EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(status.error_message(), HasSubstr("not a protobuf message"));
   EXPECT_TRUE(Send(*channel, TestFrame(0, 1, 1, 1)).Get().ok());
+}
+
+TEST(GrpcExchangeTest, ChecksumsOnBothWays) {
+  FakeHandler handler;
+  const auto server = Serve(handler);
+  GrpcChannelOptions options;
+  options.checksums = true;
+  const auto checked = Connect(AddressOf(*server), std::move(options));
+  const auto plain = Connect(AddressOf(*server));
+  const DispatchFrame frame = TestFrame(2, 3, 8, 2);
+  for (const auto& channel : {checked.get(), plain.get()}) {
+    ExpectOutputs(Send(*channel, frame).Get(), ExpectedOutputs(frame));
+  }
+  const absl::Status error = absl::NotFoundError("no such expert");
+  handler.Fail(error);
+  EXPECT_EQ(Send(*checked, frame).Get().status().code(), error.code());
+}
+
+TEST(GrpcExchangeTest, AStreamWithChecksumsTakesNoMessageWithout) {
+  FakeHandler handler;
+  const auto server = Serve(handler);
+  RawStream stream(AddressOf(*server));
+  stream.AskForChecksums();
+  const grpc::Status status = stream.SendAndAwaitEnd(EncodeDispatch(1, TestFrame(0, 1, 1, 1), absl::Now()));
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(status.error_message(), HasSubstr("no checksum"));
 }
 
 // Asks grpc.health.v1 with the bytes that its messages have: field 1 of both is the name, or the state.

@@ -51,28 +51,43 @@ class Service final : public proto::ExpertService::WithRawCallbackMethod_Exchang
     return ToGrpc(CheckCompatible(*router, info.identity));
   }
 
-  grpc::Status LoadExperts(grpc::ServerContext*, const proto::LoadExpertsRequest* request,
+  grpc::Status LoadExperts(grpc::ServerContext* context, const proto::LoadExpertsRequest* request,
                            proto::LoadExpertsResponse*) override {
     if (request->layers_size() != request->experts_size()) {
       return {grpc::StatusCode::INVALID_ARGUMENT,
               absl::StrCat(request->layers_size(), " layers but ", request->experts_size(), " experts")};
     }
-    std::vector<LayerExpert> experts;
-    experts.reserve(request->layers_size());
+    // One by one, so that the work ends with the router that asked for it.
     for (int i = 0; i < request->layers_size(); ++i) {
-      experts.push_back({.layer = request->layers(i), .expert = request->experts(i)});
+      if (context->IsCancelled()) {
+        return grpc::Status(grpc::StatusCode::CANCELLED,
+                            absl::StrCat("cancelled after ", i, " of ", request->layers_size(), " experts"));
+      }
+      const absl::Status loaded = handler_->LoadExperts({{.layer = request->layers(i), .expert = request->experts(i)}});
+      if (!loaded.ok()) {
+        return ToGrpc(loaded);
+      }
     }
-    return ToGrpc(handler_->LoadExperts(experts));
-  }
-
-  grpc::Status GetInfo(grpc::ServerContext*, const proto::GetInfoRequest*, proto::GetInfoResponse* response) override {
-    response->set_protocol_version(kProtocolVersion);
-    ToProto(handler_->Info(), response->mutable_info());
     return grpc::Status::OK;
   }
 
-  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Exchange(grpc::CallbackServerContext*) override {
-    return new ExchangeReactor(handler_, streams_, max_outstanding_);
+  grpc::Status GetInfo(grpc::ServerContext*, const proto::GetInfoRequest* request,
+                       proto::GetInfoResponse* response) override {
+    response->set_protocol_version(kProtocolVersion);
+    ToProto(handler_->Info(), response->mutable_info());
+    if (request->with_statistics()) {
+      for (const LayerStatistics& layer : handler_->Statistics()) {
+        ToProto(layer, response->add_layers());
+      }
+    }
+    return grpc::Status::OK;
+  }
+
+  grpc::ServerBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>* Exchange(
+      grpc::CallbackServerContext* context) override {
+    const bool wants_checksums = context->client_metadata().count(kChecksumsMetadata) > 0;
+    return new ExchangeReactor(handler_, streams_, max_outstanding_,
+                               wants_checksums ? Checksums::kOn : Checksums::kOff);
   }
 
  private:

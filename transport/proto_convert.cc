@@ -62,6 +62,15 @@ void ToProto(const WorkerInfo& info, proto::WorkerInfo* out) {
   out->set_draining(info.draining);
 }
 
+void ToProto(const LayerStatistics& layer, proto::LayerStatistics* out) {
+  out->set_layer(layer.layer);
+  out->set_frames(layer.frames);
+  out->set_frame_experts(layer.frame_experts);
+  out->set_batches(layer.batches);
+  out->set_batch_experts(layer.batch_experts);
+  out->mutable_expert_tokens()->Add(layer.expert_tokens.begin(), layer.expert_tokens.end());
+}
+
 absl::StatusOr<WorkerInfo> FromProto(const proto::WorkerInfo& info) {
   WorkerInfo out;
   out.worker_id = std::string(info.worker_id());

@@ -26,6 +26,8 @@ void ToProto(const ModelIdentity& identity, proto::ModelIdentity* out);
 absl::StatusOr<ModelIdentity> FromProto(const proto::ModelIdentity& identity);
 
 void ToProto(const WorkerInfo& info, proto::WorkerInfo* out);
+void ToProto(const LayerStatistics& layer, proto::LayerStatistics* out);
+
 absl::StatusOr<WorkerInfo> FromProto(const proto::WorkerInfo& info);
 
 // Both enumerations number the canonical codes alike; unknown numbers become UNKNOWN. Never OK.

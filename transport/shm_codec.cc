@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/status.h"
+#include "compute/wire_rows.h"
 
 namespace tandem::transport {
 namespace {
@@ -63,11 +64,10 @@ absl::StatusOr<DispatchFrame> ToFrame(const DispatchHeader& header, const FrameB
   frame.layer = header.layer;
   frame.num_rows = header.num_rows;
   frame.hidden_size = header.hidden_size;
-  if (header.dtype != static_cast<int32_t>(compute::DType::kF32) &&
-      header.dtype != static_cast<int32_t>(compute::DType::kBF16)) {
-    return Malformed(absl::StrCat("dtype ", header.dtype, " is not float32 or bfloat16"));
-  }
   frame.dtype = static_cast<compute::DType>(header.dtype);
+  if (header.dtype != static_cast<int32_t>(frame.dtype) || !compute::IsWireDType(frame.dtype)) {
+    return Malformed(absl::StrCat("dtype ", header.dtype, " is not one for rows on the wire"));
+  }
   frame.rows = message.Part(sizeof(DispatchHeader), header.rows_bytes);
   frame.pairs.resize(header.num_pairs);
   if (header.num_pairs > 0) {

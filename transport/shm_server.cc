@@ -51,6 +51,7 @@ class ShmConnection : public std::enable_shared_from_this<ShmConnection> {
   // The router's side of the socket ends with it; frames in the handler are answered into nothing.
   void Close() {
     closed_ = true;
+    origin_->gone = true;
     shutdown(socket_.get(), SHUT_RDWR);
   }
 
@@ -85,6 +86,7 @@ class ShmConnection : public std::enable_shared_from_this<ShmConnection> {
     if (!dispatch.frame.ok()) {
       Respond(dispatch.frame_id, dispatch.frame.status());
     } else {
+      dispatch.frame->origin = origin_;
       handler_->Handle(*std::move(dispatch.frame),
                        [self = shared_from_this(), id = dispatch.frame_id](absl::StatusOr<CombineFrame> result) {
                          self->Respond(id, result);
@@ -112,6 +114,7 @@ class ShmConnection : public std::enable_shared_from_this<ShmConnection> {
   const int max_outstanding_;
   const std::shared_ptr<Doorbell> doorbell_;
   ExpertHandler* const handler_;
+  const std::shared_ptr<FrameOrigin> origin_ = std::make_shared<FrameOrigin>();
   std::atomic<bool> closed_ = false;
   mutable absl::Mutex mutex_;
   int outstanding_ ABSL_GUARDED_BY(mutex_) = 0;  // frames in the handler

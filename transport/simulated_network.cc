@@ -1,49 +1,47 @@
 #include "transport/simulated_network.h"
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <map>
-#include <random>
 #include <thread>
 #include <utility>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "base/thread_name.h"
+#include "transport/frame_damage.h"
+#include "transport/pending_frames.h"
 
 namespace tandem::transport {
 namespace {
 
+constexpr size_t kMaxFrames = 4096;
 constexpr absl::Duration kSpin = absl::Microseconds(100);  // a sleeping thread wakes up this late at worst, mostly
 
 // Carries deliveries to their times. Shared with callbacks of the inner channel, which may come late.
 class Wire {
  public:
-  explicit Wire(const NetworkConditions& conditions) : conditions_(conditions), random_(conditions.seed) {}
+  explicit Wire(const NetworkConditions& conditions) : conditions_(conditions) {}
 
   enum Direction { kOut = 0, kBack = 1 };
 
   // Calls `deliver` when `bytes` have crossed; `lost` when the wire is cut before.
-  void Send(Direction direction, size_t bytes, std::function<void()> deliver, std::function<void()> lost) {
+  void Send(Direction direction, size_t bytes, const CrossingFate& fate, std::function<void()> deliver,
+            std::function<void()> lost) {
     bool cut = false;
     {
       absl::MutexLock lock(&mutex_);
       cut = stopping_;
       if (!cut) {
-        under_way_.emplace(DueTime(direction, bytes), Parcel{std::move(deliver), std::move(lost)});
+        under_way_.emplace(DueTime(direction, bytes, fate), Parcel{std::move(deliver), std::move(lost)});
         changed_.Signal();
       }
     }
     if (cut) {
       lost();
     }
-  }
-
-  bool Loses() {
-    absl::MutexLock lock(&mutex_);
-    return conditions_.loss > 0 && std::uniform_real_distribution<double>(0, 1)(random_) < conditions_.loss;
   }
 
   void Run() {
@@ -71,13 +69,14 @@ class Wire {
     std::function<void()> lost;
   };
 
-  absl::Time DueTime(Direction direction, size_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  absl::Time DueTime(Direction direction, size_t bytes, const CrossingFate& fate)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     absl::Time& free_at = free_at_[direction];
-    free_at = std::max(free_at, absl::Now());
+    free_at = std::max(free_at, absl::Now()) + fate.stall;
     if (conditions_.bytes_per_second > 0) {
       free_at += absl::Seconds(static_cast<double>(bytes) / conditions_.bytes_per_second);
     }
-    return free_at + conditions_.latency + conditions_.jitter * std::uniform_real_distribution<double>(0, 1)(random_);
+    return free_at + conditions_.latency + fate.delay;
   }
 
   // The next delivery, at its time; null when the wire is stopped.
@@ -108,29 +107,75 @@ class Wire {
   absl::CondVar changed_;
   std::multimap<absl::Time, Parcel> under_way_ ABSL_GUARDED_BY(mutex_);
   absl::Time free_at_[2] ABSL_GUARDED_BY(mutex_);
-  std::mt19937_64 random_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+};
+
+// One frame's way there and back. Held by whatever happens to it next.
+struct Journey {
+  uint64_t id = 0;  // among the pending frames
+  DispatchFrame frame;
+  FrameFate fate;
+};
+
+// The router's end and the wire. Shared with answers, which may come after the channel is gone; it must not own the
+// inner channel, which may not be destroyed on a thread that answers.
+class Path {
+ public:
+  Path(const std::string& worker, const NetworkConditions& conditions)
+      : pending(std::make_shared<PendingFrames>(worker, kMaxFrames, std::make_shared<DeadlineQueue>())),
+        wire(conditions) {}
+
+  void Lose(uint64_t id) const { pending->Complete(id, absl::UnavailableError("lost on the simulated network")); }
+
+  static void SendBack(const std::shared_ptr<Path>& path, const std::shared_ptr<const Journey>& journey,
+                       absl::StatusOr<CombineFrame> result) {
+    const size_t size = result.ok() ? result->outputs.size() : 0;
+    const auto answer = std::make_shared<absl::StatusOr<CombineFrame>>(std::move(result));
+    path->wire.Send(
+        Wire::kBack, size, journey->fate.back, [path, journey, answer] { path->Return(*journey, *std::move(answer)); },
+        [path, journey] { path->Lose(journey->id); });
+  }
+
+  const std::shared_ptr<PendingFrames> pending;
+  Wire wire;
+
+ private:
+  void Return(const Journey& journey, absl::StatusOr<CombineFrame> result) const {
+    if (journey.fate.back.damage_seed == 0) {
+      pending->Complete(journey.id, std::move(result));
+      return;
+    }
+    DecodedCombine damaged = DamagedCombine(journey.id, result, journey.fate.back.damage_seed);
+    if (damaged.frame_id == 0) {
+      Lose(journey.id);
+    } else {
+      pending->Complete(damaged.frame_id, std::move(damaged.result));
+    }
+  }
 };
 
 class SimulatedNetworkChannel : public ExpertChannel {
  public:
   SimulatedNetworkChannel(std::unique_ptr<ExpertChannel> inner, const NetworkConditions& conditions)
-      : inner_(std::shared_ptr<ExpertChannel>(std::move(inner))), wire_(std::make_shared<Wire>(conditions)) {
-    thread_ = std::thread([wire = wire_] {
-      SetThreadName("network");
-      wire->Run();
-    });
-  }
+      : conditions_(conditions),
+        inner_(std::move(inner)),
+        path_(std::make_shared<Path>(inner_->name(), conditions)),
+        thread_([path = path_] {
+          SetThreadName("network");
+          path->wire.Run();
+        }) {}
 
   ~SimulatedNetworkChannel() override {
-    wire_->Stop();
+    path_->wire.Stop();
     thread_.join();
+    path_->pending->Close(absl::UnavailableError("channel closed"));
   }
 
   const std::string& name() const override { return inner_->name(); }
   bool ready() const override { return inner_->ready(); }
   absl::string_view transport() const override { return inner_->transport(); }
   void Poll() override { inner_->Poll(); }
+  void CancelCalls() override { inner_->CancelCalls(); }
   absl::StatusOr<WorkerInfo> Handshake(const ModelIdentity& router, absl::Time deadline) override {
     return inner_->Handshake(router, deadline);
   }
@@ -139,31 +184,50 @@ class SimulatedNetworkChannel : public ExpertChannel {
   }
 
   void Dispatch(DispatchFrame frame, CombineCallback done) override {
-    const auto callback = std::make_shared<CombineCallback>(std::move(done));
-    const auto lost = [callback, name = inner_->name()] {
-      (*callback)(absl::UnavailableError(absl::StrCat("expert worker ", name, ": lost on the simulated network")));
-    };
-    if (wire_->Loses()) {
-      lost();
+    const auto journey = std::make_shared<Journey>();
+    journey->fate = FateOf(conditions_, frames_++);
+    journey->id = path_->pending->Add(frame, std::move(done));
+    if (journey->id == 0) {
       return;
     }
-    const size_t bytes = frame.rows.size();
-    const auto travelling = std::make_shared<DispatchFrame>(std::move(frame));
-    wire_->Send(
-        Wire::kOut, bytes,
-        [inner = inner_, wire = wire_, travelling, callback, lost] {
-          inner->Dispatch(std::move(*travelling), [wire, callback, lost](absl::StatusOr<CombineFrame> result) {
-            const size_t size = result.ok() ? result->outputs.size() : 0;
-            const auto answer = std::make_shared<absl::StatusOr<CombineFrame>>(std::move(result));
-            wire->Send(Wire::kBack, size, [callback, answer] { (*callback)(std::move(*answer)); }, lost);
-          });
-        },
-        lost);
+    if (journey->fate.lost) {
+      path_->Lose(journey->id);
+      return;
+    }
+    path_->pending->Arm(journey->id, frame.deadline);
+    journey->frame = std::move(frame);
+    for (int copies = journey->fate.duplicated ? 2 : 1; copies > 0; --copies) {
+      path_->wire.Send(
+          Wire::kOut, journey->frame.rows.size(), journey->fate.out, [this, journey] { Arrive(journey); },
+          [path = path_, journey] { path->Lose(journey->id); });
+    }
   }
 
  private:
-  const std::shared_ptr<ExpertChannel> inner_;
-  const std::shared_ptr<Wire> wire_;
+  // At the worker; on the network's thread, which the channel outlives.
+  void Arrive(const std::shared_ptr<const Journey>& journey) {
+    DispatchFrame frame = journey->frame;
+    if (const uint64_t seed = journey->fate.out.damage_seed; seed != 0) {
+      DecodedDispatch damaged = DamagedDispatch(journey->id, frame, seed);
+      if (damaged.frame_id == 0) {
+        path_->Lose(journey->id);
+        return;
+      }
+      if (!damaged.frame.ok()) {
+        Path::SendBack(path_, journey, damaged.frame.status());
+        return;
+      }
+      frame = *std::move(damaged.frame);
+    }
+    inner_->Dispatch(std::move(frame), [path = path_, journey](absl::StatusOr<CombineFrame> result) {
+      Path::SendBack(path, journey, std::move(result));
+    });
+  }
+
+  const NetworkConditions conditions_;
+  const std::unique_ptr<ExpertChannel> inner_;
+  std::atomic<uint64_t> frames_ = 0;
+  const std::shared_ptr<Path> path_;
   std::thread thread_;
 };
 

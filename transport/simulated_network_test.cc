@@ -78,6 +78,100 @@ TEST(SimulatedNetwork, LosesFrames) {
   EXPECT_EQ(arrived.size() + failed, 60u);
 }
 
+TEST(SimulatedNetwork, FramesThatAreHeldBackAreOvertaken) {
+  FakeHandler handler;
+  auto channel = Connected(handler, {.reordering = 0.3, .hold_back = absl::Milliseconds(50), .seed = 2});
+  const std::vector<int> order = Exchange(*channel, 30);
+  EXPECT_FALSE(std::is_sorted(order.begin(), order.end()));
+  EXPECT_THAT(std::vector<int>(order), testing::UnorderedElementsAreArray(Exchange(*channel, 30)));
+}
+
+TEST(SimulatedNetwork, AStallHoldsUpEverythingBehindIt) {
+  FakeHandler handler;
+  auto channel = Connected(handler, {.stalling = 1, .stall = absl::Milliseconds(10)});
+  const absl::Time start = absl::Now();
+  EXPECT_THAT(Exchange(*channel, 4), testing::ElementsAre(0, 1, 2, 3));
+  EXPECT_GE(absl::Now() - start, absl::Milliseconds(50)) << "four stalls there, and one more back";
+}
+
+TEST(SimulatedNetwork, DuplicatesAreComputedTwiceAndAnsweredOnce) {
+  FakeHandler handler;
+  auto channel = Connected(handler, {.duplication = 1});
+  handler.Hold();
+  std::vector<Answer> answers;
+  for (int i = 0; i < 10; ++i) {
+    answers.push_back(Send(*channel, TestFrame(i, 2, 8, 2)));
+  }
+  handler.WaitForHeld(20);
+  handler.Release();
+  for (int i = 0; i < 10; ++i) {
+    ExpectOutputs(answers[i].Get(), ExpectedOutputs(TestFrame(i, 2, 8, 2)));
+  }
+}
+
+TEST(SimulatedNetwork, DamageIsAlwaysAnErrorAndNeverAnotherOutput) {
+  FakeHandler handler;
+  auto channel = Connected(handler, {.corruption = 0.5, .seed = 9});
+  int good = 0;
+  int damaged = 0;
+  for (int i = 0; i < 400; ++i) {
+    const DispatchFrame frame = TestFrame(i % 7, 1 + i % 5, 16, 3);
+    const Answer answer = Send(*channel, frame);
+    if (answer.Get().ok()) {
+      ++good;
+      ExpectOutputs(answer.Get(), ExpectedOutputs(frame));
+    } else {
+      damaged += absl::IsDataLoss(answer.Get().status());
+      EXPECT_TRUE(absl::IsDataLoss(answer.Get().status()) || absl::IsUnavailable(answer.Get().status()))
+          << answer.Get().status();
+    }
+  }
+  EXPECT_GT(good, 60);  // a quarter is spared in both directions
+  EXPECT_GT(damaged, 60);
+}
+
+TEST(SimulatedNetwork, AFrameThatIsTooLateEndsAtItsDeadline) {
+  FakeHandler handler;
+  auto channel = Connected(handler, {.latency = absl::Hours(1)});
+  DispatchFrame frame = TestFrame(0, 2, 8, 4);
+  frame.deadline = absl::Now() + absl::Milliseconds(5);
+  EXPECT_EQ(Send(*channel, std::move(frame)).Get().status().code(), absl::StatusCode::kDeadlineExceeded);
+}
+
+TEST(NetworkFate, FollowsFromTheSeedAndTheFramesNumberAlone) {
+  const NetworkConditions conditions{.jitter = absl::Seconds(1),
+                                     .loss = 0.1,
+                                     .reordering = 0.2,
+                                     .hold_back = absl::Seconds(5),
+                                     .stalling = 0.1,
+                                     .stall = absl::Seconds(7),
+                                     .duplication = 0.3,
+                                     .corruption = 0.4,
+                                     .seed = 17};
+  NetworkConditions other = conditions;
+  other.seed = 18;
+  constexpr int kFrames = 4000;
+  int lost = 0, duplicated = 0, damaged = 0, stalled = 0, held_back = 0, same = 0;
+  for (uint64_t frame = 0; frame < kFrames; ++frame) {
+    const FrameFate fate = FateOf(conditions, frame);
+    const FrameFate again = FateOf(conditions, frame);
+    EXPECT_EQ(fate.out.delay, again.out.delay);
+    EXPECT_EQ(fate.back.damage_seed, again.back.damage_seed);
+    same += fate.out.delay == FateOf(other, frame).out.delay;
+    lost += fate.lost;
+    duplicated += fate.duplicated;
+    damaged += fate.out.damage_seed != 0;
+    stalled += fate.back.stall > absl::ZeroDuration();
+    held_back += fate.back.delay >= conditions.hold_back;
+  }
+  EXPECT_NEAR(lost, 0.1 * kFrames, 100);
+  EXPECT_NEAR(held_back, 0.2 * kFrames, 120);
+  EXPECT_NEAR(stalled, 0.1 * kFrames, 100);
+  EXPECT_NEAR(duplicated, 0.3 * kFrames, 140);
+  EXPECT_NEAR(damaged, 0.4 * kFrames, 150);
+  EXPECT_LT(same, 10);
+}
+
 TEST(SimulatedNetwork, EndsWhatIsUnderWay) {
   FakeHandler handler;
   auto channel = Connected(handler, {.latency = absl::Hours(1)});

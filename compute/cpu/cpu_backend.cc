@@ -11,8 +11,10 @@
 #include "compute/cpu/memory.h"
 #include "compute/cpu/mlp.h"
 #include "compute/cpu/packed_matrix.h"
+#include "compute/cpu/quantize.h"
 #include "compute/cpu/row_kernels.h"
 #include "compute/cpu/thread_pool.h"
+#include "compute/wire_rows.h"
 
 namespace tandem::compute::cpu {
 namespace {
@@ -88,7 +90,11 @@ class CpuBackend final : public Backend {
   void Mlp(const Tensor& x, const MlpWeights& weights, const Matrix* sigmoid_gate, const Tensor& out) override;
 
   void GatherRows(const Tensor& x, absl::Span<const int32_t> rows, const Tensor& out) override {
-    CopyRows(x, rows, nullptr, out);
+    if (out.dtype() == DType::kF8E4M3) {
+      GatherF8Rows(x, rows, out);
+    } else {
+      CopyRows(x, rows, nullptr, out);
+    }
   }
   void ScatterRows(const Tensor& in, absl::Span<const int32_t> slots, const Tensor& out) override {
     CopyRows(in, {}, &slots, out);
@@ -101,6 +107,7 @@ class CpuBackend final : public Backend {
   // Row i of the result is row from_rows[i] of `from`, or goes to row (*to_rows)[i] of `to`.
   void CopyRows(const Tensor& from, absl::Span<const int32_t> from_rows, const absl::Span<const int32_t>* to_rows,
                 const Tensor& to);
+  void GatherF8Rows(const Tensor& x, absl::Span<const int32_t> rows, const Tensor& out);
   void Multiply(const float* x, int64_t num_rows, const PackedMatrix& w, const float* bias, bool accumulate,
                 float* out);
 
@@ -179,6 +186,20 @@ void CpuBackend::CopyRows(const Tensor& from, absl::Span<const int32_t> from_row
     const int64_t row = index[static_cast<size_t>(i)];
     ConvertRow(source + (to_rows != nullptr ? i : row) * from_bytes, from.dtype(),
                target + (to_rows != nullptr ? row : i) * to_bytes, to.dtype(), width);
+  });
+}
+
+void CpuBackend::GatherF8Rows(const Tensor& x, absl::Span<const int32_t> rows, const Tensor& out) {
+  const int64_t width = x.dim(1);
+  const int64_t row_bytes = DispatchRowBytes(DType::kF8E4M3, width);
+  CheckMatrix("gathered", out, static_cast<int64_t>(rows.size()), row_bytes);
+  for (const int32_t row : rows) {
+    TANDEM_CHECK(row >= 0 && row < x.dim(0), "row ", row, " of ", x.dim(0));
+  }
+  const float* const source = Data<float>(x);
+  std::byte* const target = RawData(out);
+  ForEachRow(pool_, static_cast<int64_t>(rows.size()), width * 4 + row_bytes, [&](int64_t i) {
+    EncodeF8WireRow(source + rows[static_cast<size_t>(i)] * width, target + i * row_bytes, width);
   });
 }
 
@@ -286,8 +307,11 @@ void CpuBackend::Mlp(const Tensor& x, const MlpWeights& weights, const Matrix* s
 void CpuBackend::GroupedMlp(const Tensor& x, absl::Span<const int32_t> pair_rows,
                             absl::Span<const ExpertSegment> segments, const Tensor& out) {
   const int64_t num_pairs = static_cast<int64_t>(pair_rows.size());
-  TANDEM_CHECK(IsFloat(x) && IsFloat(out), "GroupedMlp on ", DTypeName(x.dtype()), " to ", DTypeName(out.dtype()));
-  CheckMatrix("GroupedMlp out", out, num_pairs, x.dim(1));
+  const int64_t hidden_size = out.dim(1);
+  TANDEM_CHECK(IsWireDType(x.dtype()) && IsFloat(out), "GroupedMlp on ", DTypeName(x.dtype()), " to ",
+               DTypeName(out.dtype()));
+  CheckMatrix("GroupedMlp x", x, x.dim(0), DispatchRowElements(x.dtype(), hidden_size));
+  CheckMatrix("GroupedMlp out", out, num_pairs, hidden_size);
   for (const int32_t row : pair_rows) {
     TANDEM_CHECK(row >= 0 && row < x.dim(0), "pair of row ", row, " of ", x.dim(0));
   }
@@ -298,7 +322,7 @@ void CpuBackend::GroupedMlp(const Tensor& x, absl::Span<const int32_t> pair_rows
         segment.weights != nullptr && segment.begin >= 0 && segment.begin <= segment.end && segment.end <= num_pairs,
         "segment [", segment.begin, ", ", segment.end, ") of ", num_pairs, " pairs");
     const PackedMlp& weights = Packed(*segment.weights);
-    TANDEM_CHECK(weights.hidden_size() == x.dim(1) &&
+    TANDEM_CHECK(weights.hidden_size() == hidden_size &&
                      (segments_.empty() || weights.intermediate_size() == segments_[0].weights->intermediate_size()),
                  "experts of different sizes in one call");
     covered += segment.end - segment.begin;

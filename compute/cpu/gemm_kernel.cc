@@ -146,8 +146,30 @@ void PackTileOf(const void* const* rows, int num_rows, int64_t cols, float* to) 
   }
 }
 
-void PackTile(const void* const* rows, bool is_bf16, int num_rows, int64_t cols, float* to) {
-  const auto pack = is_bf16 ? PackTileOf<uint16_t> : PackTileOf<float>;
+// Loaded codes are 2^-8 times their values, hence the scale's factor.
+void PackTileOfF8(const void* const* rows, int num_rows, int64_t cols, float* to) {
+  float scales[kMaxTileRows];
+  for (int r = 0; r < num_rows; ++r) {
+    std::memcpy(&scales[r], static_cast<const std::byte*>(rows[r]) + cols, sizeof(float));
+    scales[r] *= 256;
+  }
+  for (int64_t k = 0; k < cols; k += 16) {
+    const int count = static_cast<int>(cols - k < 16 ? cols - k : 16);
+    for (int r = 0; r < num_rows; ++r) {
+      alignas(64) float widened[16];
+      const F8Code* from = static_cast<const F8Code*>(rows[r]) + k;
+      Store16(Mul(count == 16 ? Load16(from) : Load16Partial(from, count), Splat16(scales[r])), widened);
+      for (int i = 0; i < count; ++i) {
+        to[(k + i) * num_rows + r] = widened[i];
+      }
+    }
+  }
+}
+
+void PackTile(const void* const* rows, DType dtype, int num_rows, int64_t cols, float* to) {
+  const auto pack = dtype == DType::kF8E4M3 ? PackTileOfF8
+                    : dtype == DType::kBF16 ? PackTileOf<uint16_t>
+                                            : PackTileOf<float>;
   pack(rows, num_rows, cols, to);
 }
 
@@ -170,7 +192,7 @@ HWY_EXPORT(PackTile);
 HWY_EXPORT(SiluMultiply);
 
 void PackTile(const void* const* rows, DType dtype, int num_rows, int64_t cols, float* to) {
-  HWY_DYNAMIC_DISPATCH(PackTile)(rows, dtype == DType::kBF16, num_rows, cols, to);
+  HWY_DYNAMIC_DISPATCH(PackTile)(rows, dtype, num_rows, cols, to);
 }
 
 void MultiplyPanels(const PackedMatrix& w, int64_t group, int64_t panel, int num_panels, const float* x_tile, int rows,

@@ -23,7 +23,8 @@ struct RowTiling {
   int size(int64_t tile) const { return static_cast<int>(begin(tile + 1) - begin(tile)); }
 };
 
-// to[k][r] = element k of row r, widened: the tile of rows[0 … num_rows).
+// to[k][r] = element k of row r, widened: the tile of rows[0 … num_rows) of f32, bf16, or f8e4m3 with its scale behind
+// it (compute/wire_rows.h).
 void PackTile(const void* const* rows, DType dtype, int num_rows, int64_t cols, float* to);
 
 // out[p][r][j] = one fused multiply-add chain over k ascending of panel p's output j with x_tile[k][r].

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "compute/cpu/row_kernels.h"
+#include "compute/wire_rows.h"
 
 namespace tandem::compute::cpu {
 namespace {
@@ -63,7 +64,7 @@ void MlpRunner::Run(ThreadPool& pool, const MlpCall& call) {
 }
 
 void MlpRunner::PackRows(ThreadPool& pool, const MlpCall& call, int64_t hidden_size, float* packed) {
-  const int64_t row_bytes = hidden_size * static_cast<int64_t>(DTypeBytes(call.x_dtype));
+  const int64_t row_bytes = DispatchRowBytes(call.x_dtype, hidden_size);
   const auto* const x = static_cast<const std::byte*>(call.x);
   ForEachRow(pool, static_cast<int64_t>(tiles_.size()), kMaxTileRows * hidden_size * 4, [&](int64_t i) {
     const Tile tile = tiles_[static_cast<size_t>(i)];

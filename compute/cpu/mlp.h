@@ -23,7 +23,7 @@ struct MlpSegment {
 struct MlpCall {
   absl::Span<const MlpSegment> segments;
   const int32_t* pair_rows = nullptr;  // row of x for each pair; null: pair i reads row i
-  const void* x = nullptr;             // [rows, hidden_size]
+  const void* x = nullptr;             // [rows, DispatchRowElements(x_dtype, hidden_size)]
   DType x_dtype = DType::kF32;
   void* out = nullptr;  // [pairs, hidden_size]
   DType out_dtype = DType::kF32;

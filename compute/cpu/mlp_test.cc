@@ -102,7 +102,7 @@ std::vector<float> RunGrouped(Backend& backend, const GroupedCase& c, bool one_b
   for (uint32_t e = 0; e < 5; ++e) {
     experts.push_back(TestMlp(kHidden, 136, 100 + 10 * e).Pack(backend, c.weights));
   }
-  const Tensor x = Make(backend, c.wire, {20, kHidden}, RandomVector(20 * kHidden, 1));
+  const Tensor x = MakeDispatchRows(backend, c.wire, kHidden, RandomVector(20 * kHidden, 1));
   std::vector<int32_t> pair_rows;
   std::vector<ExpertSegment> segments;
   for (size_t e = 0; e < 5; ++e) {
@@ -113,7 +113,7 @@ std::vector<float> RunGrouped(Backend& backend, const GroupedCase& c, bool one_b
     segments.push_back({experts[e].get(), begin, static_cast<int32_t>(pair_rows.size())});
   }
   const auto pairs = static_cast<int64_t>(pair_rows.size());
-  const Tensor out = Make(backend, c.wire, {pairs, kHidden});
+  const Tensor out = Make(backend, CombineDType(c.wire), {pairs, kHidden});
   if (!one_by_one) {
     backend.GroupedMlp(x, pair_rows, segments, out);
     return Values(backend, out);
@@ -141,20 +141,22 @@ TEST_P(GroupedMlpTest, EqualsMlpUpToTheWireDType) {
   const TestMlp mlp(64, 40, 7);
   const std::unique_ptr<Backend> backend = CreateCpuBackend();
   const MlpWeightsPtr weights = mlp.Pack(*backend, c.weights);
-  const std::vector<float> x = RoundedTo(c.wire, RandomVector(9 * 64, 8));
-  const Tensor grouped = Make(*backend, c.wire, {9, 64});
+  const Tensor x = MakeDispatchRows(*backend, c.wire, 64, RandomVector(9 * 64, 8));
+  const Tensor grouped = Make(*backend, CombineDType(c.wire), {9, 64});
   const Tensor plain = Make(*backend, DType::kF32, {9, 64});
   const std::vector<int32_t> rows = {0, 1, 2, 3, 4, 5, 6, 7, 8};
   const ExpertSegment segment{weights.get(), 0, 9};
-  backend->GroupedMlp(Make(*backend, c.wire, {9, 64}, x), rows, {&segment, 1}, grouped);
-  backend->Mlp(Make(*backend, DType::kF32, {9, 64}, x), *weights, nullptr, plain);
-  EXPECT_EQ(Values(*backend, grouped), RoundedTo(c.wire, Values(*backend, plain)));
+  backend->GroupedMlp(x, rows, {&segment, 1}, grouped);
+  backend->Mlp(Make(*backend, DType::kF32, {9, 64}, DispatchedValues(*backend, x, 64)), *weights, nullptr, plain);
+  EXPECT_EQ(Values(*backend, grouped), RoundedTo(CombineDType(c.wire), Values(*backend, plain)));
 }
 
 INSTANTIATE_TEST_SUITE_P(DTypes, GroupedMlpTest,
                          testing::Values(GroupedCase{DType::kF32, DType::kF32}, GroupedCase{DType::kBF16, DType::kBF16},
                                          GroupedCase{DType::kBF16, DType::kF32},
-                                         GroupedCase{DType::kF32, DType::kBF16}));
+                                         GroupedCase{DType::kF32, DType::kBF16},
+                                         GroupedCase{DType::kBF16, DType::kF8E4M3},
+                                         GroupedCase{DType::kF32, DType::kF8E4M3}));
 
 TEST(GroupedMlpLimitsTest, NoPairsIsNoWork) {
   const std::unique_ptr<Backend> backend = CreateCpuBackend();

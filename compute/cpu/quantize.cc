@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstring>
 #include <limits>
 
 #include "base/status.h"
@@ -95,6 +96,11 @@ float QuantizeRow(const float* x, DType dtype, std::byte* codes, int64_t n) {
     HWY_DYNAMIC_DISPATCH(EncodeF8)(x, limit / largest, reinterpret_cast<uint8_t*>(codes), n);
   }
   return largest / limit;
+}
+
+void EncodeF8WireRow(const float* x, std::byte* row, int64_t n) {
+  const float scale = QuantizeRow(x, DType::kF8E4M3, row, n);
+  std::memcpy(row + n, &scale, sizeof(scale));
 }
 
 }  // namespace tandem::compute::cpu

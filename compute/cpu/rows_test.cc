@@ -38,6 +38,31 @@ TEST(RowsTest, EmbedGatherAndScatterMoveRows) {
   }
 }
 
+TEST(RowsTest, F8DispatchRowsHoldCodesAndTheRowsScale) {
+  constexpr int64_t kWidth = 37;
+  const std::unique_ptr<Backend> backend = CreateCpuBackend();
+  std::vector<float> table = RandomVector(5 * kWidth, 1);
+  for (size_t i = 0; i < table.size(); ++i) {
+    table[i] *= std::pow(10.0f, static_cast<float>(i / kWidth) * 3 - 6);  // a row's size does not matter
+  }
+  std::fill_n(table.begin() + 2 * kWidth, kWidth, 0.0f);
+  const Tensor rows = Make(*backend, DType::kF8E4M3, {3, DispatchRowElements(DType::kF8E4M3, kWidth)});
+  const std::vector<int32_t> ids = {4, 2, 0};
+  backend->GatherRows(Make(*backend, DType::kF32, {5, kWidth}, table), ids, rows);
+  EXPECT_EQ(rows.size_bytes(), 3 * (kWidth + 4));
+  const std::vector<float> values = DispatchedValues(*backend, rows, kWidth);
+  for (size_t i = 0; i < 3; ++i) {
+    const float* const want = table.data() + ids[i] * kWidth;
+    float largest = 0;
+    for (int64_t k = 0; k < kWidth; ++k) largest = std::max(largest, std::abs(want[k]));
+    for (int64_t k = 0; k < kWidth; ++k) {
+      // Three bits of mantissa; below the normal codes a step is the largest magnitude over 448 · 2^9.
+      const float tolerance = std::max(std::abs(want[k]) / 16, largest / (448 * 1024)) * 1.00001f;
+      EXPECT_NEAR(values[i * kWidth + static_cast<size_t>(k)], want[k], tolerance) << "row " << i << ", " << k;
+    }
+  }
+}
+
 TEST(RowsTest, RoundingMatchesTheScalarConversionForAllUpperHalves) {
   std::vector<float> values;
   for (uint32_t high = 0; high < 0x10000; ++high) {

@@ -2,11 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
+#include <numeric>
 #include <random>
 #include <vector>
 
 #include "compute/backend.h"
 #include "compute/cpu/cpu_backend.h"
+#include "compute/wire_rows.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "hwy/highway.h"
@@ -62,6 +65,16 @@ inline Tensor Make(Backend& backend, DType dtype, Shape shape, const std::vector
   return tensor;
 }
 
+// Rows [n, hidden_size] as a router dispatches them (compute/wire_rows.h).
+inline Tensor MakeDispatchRows(Backend& backend, DType wire, int64_t hidden_size, const std::vector<float>& values) {
+  const auto n = static_cast<int64_t>(values.size()) / hidden_size;
+  std::vector<int32_t> all(static_cast<size_t>(n));
+  std::iota(all.begin(), all.end(), 0);
+  const Tensor rows = Make(backend, wire, {n, DispatchRowElements(wire, hidden_size)});
+  backend.GatherRows(Make(backend, DType::kF32, {n, hidden_size}, values), all, rows);
+  return rows;
+}
+
 template <typename T>
 std::vector<T> Read(Backend& backend, const Tensor& tensor) {
   std::vector<T> values(static_cast<size_t>(tensor.num_elements()));
@@ -77,6 +90,23 @@ inline std::vector<float> Values(Backend& backend, const Tensor& tensor) {
   std::vector<float> values;
   for (uint16_t bits : Read<uint16_t>(backend, tensor)) {
     values.push_back(BF16ToF32(bits));
+  }
+  return values;
+}
+
+// What dispatched rows stand for, as f32.
+inline std::vector<float> DispatchedValues(Backend& backend, const Tensor& rows, int64_t hidden_size) {
+  if (rows.dtype() != DType::kF8E4M3) {
+    return Values(backend, rows);
+  }
+  std::vector<float> values;
+  const std::vector<uint8_t> bytes = Read<uint8_t>(backend, rows);
+  for (const uint8_t* row = bytes.data(); row != bytes.data() + bytes.size(); row += rows.dim(1)) {
+    float scale;
+    std::memcpy(&scale, row + hidden_size, sizeof(scale));
+    for (int64_t i = 0; i < hidden_size; ++i) {
+      values.push_back(F8E4M3ToF32(row[i]) * scale);
+    }
   }
   return values;
 }

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "compute/cpu/cpu_backend.h"
+#include "compute/wire_rows.h"
 
 namespace tandem::expert_worker {
 
@@ -56,6 +57,25 @@ transport::ModelIdentity TestModel(DType wire_dtype) {
   return {.checkpoint_digest = "5eed", .architecture = "test", .weight_dtype = DType::kF32, .wire_dtype = wire_dtype};
 }
 
+namespace {
+
+// Values in [-3.75, 3.75].
+FrameBuffer RandomF8Rows(std::mt19937_64& random, int num_rows) {
+  FrameBuffer rows(num_rows * compute::DispatchRowBytes(DType::kF8E4M3, kTestHidden));
+  std::byte* to = rows.mutable_bytes().data();
+  for (int row = 0; row < num_rows; ++row) {
+    for (int i = 0; i < kTestHidden; ++i) {
+      *to++ = static_cast<std::byte>((random() & 0x80) | random() % 0x70);
+    }
+    const float scale = static_cast<float>(1 + row % 3) / 192.0f;
+    std::memcpy(to, &scale, sizeof(scale));
+    to += sizeof(scale);
+  }
+  return rows;
+}
+
+}  // namespace
+
 DispatchFrame RandomFrame(uint64_t seed, int layer, int num_rows, DType dtype) {
   std::mt19937_64 random(seed);
   DispatchFrame frame;
@@ -75,6 +95,10 @@ DispatchFrame RandomFrame(uint64_t seed, int layer, int num_rows, DType dtype) {
         frame.pairs.push_back({.row = row, .expert = expert});
       }
     }
+  }
+  if (dtype == DType::kF8E4M3) {
+    frame.rows = RandomF8Rows(random, num_rows);
+    return frame;
   }
   const size_t element = compute::DTypeBytes(dtype);
   frame.rows = FrameBuffer(element * num_rows * kTestHidden);

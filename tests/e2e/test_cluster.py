@@ -10,10 +10,10 @@ from tandem_process import MODEL, Service, TandemProcess, free_port, golden_prom
 GOLDEN = golden_prompts()
 
 
-def start_worker(stack, log, model=MODEL, address=None, metrics_port=0):
+def start_worker(stack, log, model=MODEL, address=None, metrics_port=0, flags=()):
     address = address or f"127.0.0.1:{free_port()}"
     stack.enter_context(TandemProcess(log, "expert-worker", model, "--listen", address,
-                                      "--metrics-listen", f"127.0.0.1:{metrics_port}"))
+                                      "--metrics-listen", f"127.0.0.1:{metrics_port}", *flags))
     return address
 
 
@@ -39,6 +39,27 @@ def test_the_workers_compute_exactly_the_chosen_experts(tmp_path):
     # Every token but the last one of an answer goes through 4 experts in each of 4 layers, once.
     tokens = sum(len(prompt["token_ids"]) + len(prompt["greedy_ids"]) - 1 for prompt in GOLDEN)
     assert sum(pairs) == tokens * 4 * 4
+
+
+def test_workers_count_by_layer_and_on_request_by_expert(tmp_path):
+    names = ["layer_tokens", "layer_frames", "layer_frame_experts", "layer_batches", "layer_batch_experts", "expert_tokens"]
+    with ExitStack() as stack:
+        ports = {flag: free_port() for flag in ("--expert-metrics", "--no-expert-metrics")}
+        workers = ",".join(start_worker(stack, tmp_path / flag, metrics_port=port, flags=[flag])
+                           for flag, port in ports.items())
+        router = stack.enter_context(Service(tmp_path / "router", "router", MODEL, "--workers", workers))
+        assert router.chat(GOLDEN[0]["messages"]) == GOLDEN[0]["greedy_text"]
+        for flag, port in ports.items():
+            url = f"http://127.0.0.1:{port}"
+            got = {name: read_metric(url, f"tandem_worker_{name}_total") for name in names}
+            totals = {name: sum(value for _, value in samples) for name, samples in got.items()}
+            assert {labels["layer"] for labels, _ in got["layer_tokens"]} == {"1", "2", "3", "4"}
+            assert totals["layer_tokens"] == read_metric(url, "tandem_worker_pairs_total")[0][1]
+            assert totals["layer_frames"] == read_metric(url, "tandem_worker_frames_total")[0][1]
+            assert totals["layer_batches"] == read_metric(url, "tandem_worker_batches_total")[0][1]
+            assert totals["layer_frames"] <= totals["layer_frame_experts"] <= totals["layer_tokens"]
+            assert totals["layer_batches"] <= totals["layer_batch_experts"] <= totals["layer_frame_experts"]
+            assert totals["expert_tokens"] == (totals["layer_tokens"] if flag == "--expert-metrics" else 0)
 
 
 def test_a_router_waits_for_workers_that_start_later(tmp_path):

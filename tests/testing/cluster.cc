@@ -13,6 +13,7 @@
 #include "scheduler/placement.h"
 #include "transport/grpc_channel.h"
 #include "transport/in_process_channel.h"
+#include "transport/simulated_network.h"
 
 namespace tandem::testing {
 
@@ -46,7 +47,7 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
   ASSIGN_OR_RETURN(c.checkpoint_, model::Checkpoint::Open(options.model_dir));
   const model::ModelSpec& spec = c.config_.spec;
   c.checkpoint_.set_fp8_block(spec.fp8_block_rows, spec.fp8_block_cols);
-  ASSIGN_OR_RETURN(c.dtypes_, model::ChooseDTypes(options.dtype, options.kv_cache_dtype, spec));
+  ASSIGN_OR_RETURN(c.dtypes_, model::ChooseDTypes(options.dtype, options.kv_cache_dtype, spec, options.wire_dtype));
   c.identity_ = {c.checkpoint_.Digest(c.config_.config_json), spec.model_type, c.dtypes_.weights, c.dtypes_.wire};
   c.layout_ = {.num_stages = options.pipeline_stages, .num_layers = spec.num_layers(), .policy = options.stage_policy};
   constexpr int kBlock = compute::kAttentionTile;
@@ -93,11 +94,15 @@ std::vector<router::WorkerPool::ChannelFactory> Cluster::MakeChannels(RouterNode
   std::vector<router::WorkerPool::ChannelFactory> channels;
   const auto transport = options_.shared_memory ? transport::TransportChoice::kShm : transport::TransportChoice::kGrpc;
   for (const auto& worker : nodes_) {
-    channels.push_back([address = worker->address, transport](std::function<void()> on_lost) {
+    std::optional<transport::NetworkConditions> network = options_.network;
+    if (network.has_value()) network->seed += channels.size();
+    channels.push_back([address = worker->address, transport, network](std::function<void()> on_lost) {
       transport::GrpcChannelOptions grpc;
       grpc.transport = transport;
       grpc.on_lost = std::move(on_lost);
-      return transport::MakeGrpcChannel(address, std::move(grpc));
+      auto channel = transport::MakeGrpcChannel(address, std::move(grpc));
+      return network.has_value() ? transport::MakeSimulatedNetworkChannel(std::move(channel), *network)
+                                 : std::move(channel);
     });
   }
   return channels;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@
 #include "model/config.h"
 #include "router/engine.h"
 #include "router/pipeline_stage.h"
+#include "transport/network_fate.h"
 
 namespace tandem::testing {
 
@@ -21,6 +23,7 @@ struct ClusterOptions {
   std::string model_dir;
   std::string dtype = "auto";
   std::string kv_cache_dtype = "auto";
+  std::string wire_dtype = "auto";
   int num_workers = 0;
   int router_threads = 2;
   int64_t max_batch_tokens = 64;
@@ -33,6 +36,8 @@ struct ClusterOptions {
   int pipeline_stages = 1;
   scheduler::StagePolicy stage_policy = scheduler::StagePolicy::kOneWay;
   absl::Duration stage_timeout = absl::Seconds(60);
+  // Between the router and each worker, with the worker's number added to the seed.
+  std::optional<transport::NetworkConditions> network;
 };
 
 struct Generation {

@@ -5,6 +5,7 @@
 
 #include "base/status.h"
 #include "compute/cpu/cpu_backend.h"
+#include "compute/wire_rows.h"
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "model/weights.h"
@@ -18,12 +19,13 @@ constexpr int64_t kMaxLength = 2048;
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<LocalModel>> LocalModel::Load(const std::string& dir, const std::string& dtype,
-                                                             int num_threads, const std::string& kv_cache_dtype) {
+                                                             int num_threads, const std::string& kv_cache_dtype,
+                                                             const std::string& wire_dtype) {
   ASSIGN_OR_RETURN(model::ModelConfig config, model::ReadModelConfig(dir));
   ASSIGN_OR_RETURN(model::Checkpoint checkpoint, model::Checkpoint::Open(dir));
   checkpoint.set_fp8_block(config.spec.fp8_block_rows, config.spec.fp8_block_cols);
   RETURN_IF_ERROR(model::CheckNoUnknownTensors(config.spec, checkpoint));
-  ASSIGN_OR_RETURN(const model::ModelDTypes dtypes, model::ChooseDTypes(dtype, kv_cache_dtype, config.spec));
+  ASSIGN_OR_RETURN(const model::ModelDTypes dtypes, model::ChooseDTypes(dtype, kv_cache_dtype, config.spec, wire_dtype));
   auto local = std::make_unique<LocalModel>();
   local->backend_ = compute::cpu::CreateCpuBackend({.num_threads = num_threads});
   ASSIGN_OR_RETURN(model::RouterWeights weights,
@@ -70,8 +72,10 @@ absl::Status LocalModel::RunLayer(int layer, const compute::BatchLayout& batch) 
   std::vector<int32_t> all_rows(n);
   std::iota(all_rows.begin(), all_rows.end(), 0);
   const compute::Shape pairs_shape = {static_cast<int64_t>(slots.size()), spec().hidden_size};
-  ASSIGN_OR_RETURN(const compute::Tensor x, backend_->Allocate(decoder_->dtypes().wire, {n, spec().hidden_size}));
-  ASSIGN_OR_RETURN(const compute::Tensor out, backend_->Allocate(decoder_->dtypes().wire, pairs_shape));
+  const compute::DType wire = decoder_->dtypes().wire;
+  const int64_t row_elements = compute::DispatchRowElements(wire, spec().hidden_size);
+  ASSIGN_OR_RETURN(const compute::Tensor x, backend_->Allocate(wire, {n, row_elements}));
+  ASSIGN_OR_RETURN(const compute::Tensor out, backend_->Allocate(compute::CombineDType(wire), pairs_shape));
   backend_->GatherRows(activations_.x.Rows(0, n), all_rows, x);
   backend_->GroupedMlp(x, rows, segments, out);
   backend_->ScatterRows(out, slots, activations_.expert_out);

@@ -15,9 +15,11 @@ namespace tandem::testing {
 
 class LocalModel {
  public:
-  // `dtype` as in --dtype, `kv_cache_dtype` as in --kv-cache-dtype. Errors: as of the loaders.
+  // `dtype` as in --dtype, `kv_cache_dtype` as in --kv-cache-dtype, `wire_dtype` as in --wire-dtype.
+  // Errors: as of the loaders.
   static absl::StatusOr<std::unique_ptr<LocalModel>> Load(const std::string& dir, const std::string& dtype,
-                                                          int num_threads, const std::string& kv_cache_dtype = "auto");
+                                                          int num_threads, const std::string& kv_cache_dtype = "auto",
+                                                          const std::string& wire_dtype = "auto");
 
   // Logits [ids.size(), vocab_size] of every position of one sequence, fed in chunks of at most `chunk` tokens.
   absl::StatusOr<std::vector<float>> Logits(const std::vector<int32_t>& ids, int64_t chunk);

@@ -1,5 +1,6 @@
 #include "transport/testing/fake_handler.h"
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 
@@ -108,6 +109,13 @@ void FakeHandler::WaitForHeld(size_t frames) {
 size_t FakeHandler::held() const {
   absl::MutexLock lock(&mutex_);
   return held_.size();
+}
+
+bool FakeHandler::RoutersAreGone() const {
+  absl::MutexLock lock(&mutex_);
+  return std::all_of(held_.begin(), held_.end(), [](const auto& held) {
+    return held.first.origin != nullptr && held.first.origin->gone;
+  });
 }
 
 std::vector<LayerExpert> FakeHandler::loaded() const {

@@ -34,6 +34,8 @@ class FakeHandler : public ExpertHandler {
   void Release();
   void WaitForHeld(size_t frames);
   size_t held() const;
+  // Whether the routers of all frames that are kept have gone.
+  bool RoutersAreGone() const;
 
   std::vector<LayerExpert> loaded() const;
 
