@@ -26,6 +26,7 @@ absl::Status Recorder::Start(const Limits& limits) {
   }
   state_ = State::kStarted;
   steps_ = 0;
+  complete_ = 0;
   max_steps_ = limits.steps;
   claimed_.store(0, std::memory_order_relaxed);
   capacity_ = limits.spans;
@@ -45,7 +46,11 @@ void Recorder::Begin() {
 
 void Recorder::CountStep() {
   absl::MutexLock lock(&mutex_);
-  if (state_ == State::kRecording && ++steps_ == max_steps_) {
+  if (state_ != State::kRecording) {
+    return;
+  }
+  complete_ = claimed_.load(std::memory_order_relaxed);
+  if (++steps_ == max_steps_) {
     recording_.store(false, std::memory_order_seq_cst);
     state_ = State::kComplete;
   }
@@ -76,8 +81,8 @@ Recording Recorder::Stop() {
   Recording recording;
   recording.tracks = tracks_;
   recording.steps = steps_;
-  recording.num_spans = std::min(claimed_.load(std::memory_order_relaxed), capacity_);
-  recording.dropped_spans = claimed_.load(std::memory_order_relaxed) - recording.num_spans;
+  recording.num_spans = std::min(complete_, capacity_);
+  recording.dropped_spans = complete_ - recording.num_spans;
   recording.storage = std::move(spans_);
   return recording;
 }

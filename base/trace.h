@@ -71,8 +71,7 @@ struct Limits {
   int64_t steps = 0;  // ends after so many; 0: when it is stopped
 };
 
-// One recording at a time; it begins and, with a limit of steps, ends at the border of a step. Thread-safe; one thread
-// marks the steps.
+// One recording at a time, of whole steps. Thread-safe; one thread marks the steps.
 class Recorder {
  public:
   Recorder() = default;
@@ -87,7 +86,7 @@ class Recorder {
   bool AwaitSteps(absl::Time deadline);
   // Makes AwaitSteps return, now and from now on.
   void Interrupt();
-  // Ends the recording that was started and hands it over.
+  // Ends the recording that was started and hands over its complete steps.
   Recording Stop();
 
   bool recording() const { return recording_.load(std::memory_order_relaxed); }
@@ -131,6 +130,7 @@ class Recorder {
   State state_ ABSL_GUARDED_BY(mutex_) = State::kIdle;
   bool interrupted_ ABSL_GUARDED_BY(mutex_) = false;
   int64_t steps_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t complete_ ABSL_GUARDED_BY(mutex_) = 0;  // spans that were claimed when the last complete step ended
   int64_t max_steps_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<TrackInfo> tracks_ ABSL_GUARDED_BY(mutex_);
 };

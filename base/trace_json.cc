@@ -80,7 +80,8 @@ std::string EventJson(const Placed& placed, int64_t origin_ns) {
   std::string text = absl::StrFormat(
       R"({"ph":"X","pid":%d,"tid":%d,"ts":%.3f,"dur":%.3f,"name":"%s%s%s","cat":"%s","args":{)", kProcess,
       span.track * kRowsPerTrack + placed.row, static_cast<double>(span.begin_ns - origin_ns) / 1e3,
-      static_cast<double>(span.end_ns - span.begin_ns) / 1e3, category, category.empty() ? "" : " ", span.name, category);
+      static_cast<double>(span.end_ns - span.begin_ns) / 1e3, category, category.empty() ? "" : " ", span.name,
+      category);
   for (int i = 0; i < span.num_args; ++i) {
     absl::StrAppend(&text, i == 0 ? "" : ",", "\"", span.args[i].name, "\":", span.args[i].value);
   }

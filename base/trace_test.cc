@@ -24,6 +24,11 @@ void Begin(Recorder& recorder, Limits limits = {}) {
   recorder.BeginStep();
 }
 
+Recording End(Recorder& recorder) {
+  recorder.EndStep();
+  return recorder.Stop();
+}
+
 // The complete events of a trace.
 std::vector<json> Events(const json& trace) {
   std::vector<json> events;
@@ -54,10 +59,10 @@ TEST(RecorderTest, KeepsNothingUnlessAskedTo) {
   { const Scope scope(&recorder, track, "early", "", {}); }
   recorder.EndStep();
   Begin(recorder);
-  EXPECT_EQ(recorder.Stop().num_spans, 0);
+  EXPECT_EQ(End(recorder).num_spans, 0);
   recorder.Add(track, "late", "", At(0), At(1), {});
   Begin(recorder);
-  EXPECT_EQ(recorder.Stop().num_spans, 0);
+  EXPECT_EQ(End(recorder).num_spans, 0);
 }
 
 TEST(RecorderTest, ANullRecorderIsFine) {
@@ -87,6 +92,19 @@ TEST(RecorderTest, BeginsAndEndsWithSteps) {
   EXPECT_THAT(names, testing::ElementsAre("work", "step", "work", "step"));
 }
 
+TEST(RecorderTest, LeavesOutAStepThatDidNotEnd) {
+  Recorder recorder;
+  const Track track = recorder.AddTrack("engine");
+  ASSERT_TRUE(recorder.Start({}).ok());
+  { const StepScope step(&recorder, track); }
+  const StepScope step(&recorder, track);
+  recorder.Add(track, "half", "", At(0), At(1), {});
+  const Recording recording = recorder.Stop();
+  EXPECT_EQ(recording.steps, 1);
+  ASSERT_EQ(recording.num_spans, 1);
+  EXPECT_STREQ(recording.spans()[0].name, "step");
+}
+
 TEST(RecorderTest, OneRecordingAtATime) {
   Recorder recorder;
   ASSERT_TRUE(recorder.Start({}).ok());
@@ -110,7 +128,7 @@ TEST(RecorderTest, CountsWhatFindsNoRoom) {
   for (int i = 0; i < 5; ++i) {
     recorder.Add(track, "x", "", At(i), At(i + 1), {{"i", i}});
   }
-  const Recording recording = recorder.Stop();
+  const Recording recording = End(recorder);
   EXPECT_EQ(recording.num_spans, 3);
   EXPECT_EQ(recording.dropped_spans, 2);
   EXPECT_EQ(recording.spans()[2].args[0].value, 2);
@@ -134,7 +152,7 @@ TEST(RecorderTest, ThreadsWriteWhileRecordingsComeAndGo) {
   int64_t kept = 0;
   for (int round = 0; round < 50 || kept == 0; ++round) {
     Begin(recorder, {.spans = 500});
-    const Recording recording = recorder.Stop();
+    const Recording recording = End(recorder);
     std::set<std::pair<int64_t, int64_t>> seen;
     for (const Span& span : recording.spans()) {
       ASSERT_EQ(span.num_args, 2);
@@ -158,7 +176,7 @@ TEST(TraceJsonTest, SpansAreEventsOnNamedRows) {
   Begin(recorder);
   recorder.Add(odd, "compute", "", At(1002), At(1005), {});
   recorder.Add(engine, "attention", "decode", At(1000), At(1010), {{"layer", 3}, {"micro_batch", 1}});
-  const json trace = json::parse(ToJson(recorder.Stop(), "tandem"));
+  const json trace = json::parse(ToJson(End(recorder), "tandem"));
   const std::vector<json> events = Events(trace);
   ASSERT_EQ(events.size(), 2);
   EXPECT_EQ(events[0]["name"], "decode attention");
@@ -190,7 +208,7 @@ TEST(TraceJsonTest, NoRowHasSpansThatCross) {
       const int64_t begin = random() % 1000;
       recorder.Add(track, "x", "", At(begin), At(begin + 1 + random() % 50), {});
     }
-    const json trace = json::parse(ToJson(recorder.Stop(), "p"));
+    const json trace = json::parse(ToJson(End(recorder), "p"));
     const std::vector<json> events = Events(trace);
     ASSERT_EQ(events.size(), 300);
     for (size_t a = 0; a < events.size(); ++a) {

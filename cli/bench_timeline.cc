@@ -95,7 +95,9 @@ void AddBenchTimeline(CLI::App& bench, CommandResult& result) {
       ->check(CLI::Range(0.0, 1000.0))
       ->capture_default_str();
   command->add_option("--workers", flags->workers, "Expert workers")->check(CLI::Range(1, 16))->capture_default_str();
-  command->add_option("--batch", flags->batch, "Sequences that decode")->check(CLI::Range(1, 1024))->capture_default_str();
+  command->add_option("--batch", flags->batch, "Sequences that decode")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   command->add_option("--prompt-tokens", flags->prompt_tokens, "Length of the prompt")
       ->check(CLI::Range(1, 1 << 16))
       ->capture_default_str();

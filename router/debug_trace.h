@@ -18,7 +18,7 @@ namespace tandem::router {
 class DebugTrace {
  public:
   struct Query {
-    int64_t steps = 10;                           // 1 … 1000
+    int64_t steps = 10;                          // 1 … 1000
     absl::Duration timeout = absl::Seconds(30);  // 1 … 300 s
   };
 

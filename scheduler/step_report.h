@@ -66,9 +66,9 @@ struct StepReport {
 };
 
 // By how much the step would have been shorter if the wire took no time: its waits but for bubbles, less the waits for
-// experts that are left when the pipeline runs the same micro-batches at the same costs over a free wire. Not the same as
-// waits.wire: where the wire keeps router and workers from working at the same time they do so one after the other, and
-// then it is for the wire's sake that the router waits for experts. From zero to report.wire.
+// experts that are left when the pipeline runs the same micro-batches at the same costs over a free wire. Not the same
+// as waits.wire: where the wire keeps router and workers from working at the same time they do so one after the other,
+// and then it is for the wire's sake that the router waits for experts. From zero to report.wire.
 //   follows  as for Pipeline, one element for each micro-batch
 //   layers   number of layers with experts
 absl::Duration ExposedCommunication(const StepReport& report, const std::vector<bool>& follows, int layers,

@@ -14,7 +14,7 @@ from html import escape
 from pathlib import Path
 
 WIDTH = 1180
-LEFT = 96
+LEFT = 124
 LINE = 20
 GAP = 12
 TOP = 58
@@ -111,7 +111,7 @@ def draw(steps, spans, begin, end):
         if span["row"] in tops:
             left, right = max(place(span["begin"]), LEFT), min(place(span["end"]), WIDTH - 8)
             out += box(span, left, right - left, tops[span["row"]] + span["line"] * LINE)
-    for tick in range(int(end - begin) + 1):
+    for tick in range(0, int(end - begin) + 1, 1 if end - begin < 16 else 5):
         x = place(begin + tick)
         out.append(f'<line x1="{x:.1f}" x2="{x:.1f}" y1="{y - GAP}" y2="{y - GAP + 4}" stroke="#333"/>')
         out.append(text(x, y + 6, f"{tick} ms", 10, anchor="middle" if tick else "start"))
