@@ -26,5 +26,6 @@ void AddGenerate(CLI::App& app, CommandResult& result);
 void AddChat(CLI::App& app, CommandResult& result);
 void AddInspect(CLI::App& app, CommandResult& result);
 void AddBench(CLI::App& app, CommandResult& result);
+void AddPlan(CLI::App& app, CommandResult& result);
 
 }  // namespace tandem::cli

@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   tandem::cli::AddChat(app, result);
   tandem::cli::AddInspect(app, result);
   tandem::cli::AddBench(app, result);
+  tandem::cli::AddPlan(app, result);
   if (const absl::Status config = tandem::cli::ApplyConfigFile(argc, argv, app); !config.ok()) {
     std::fprintf(stderr, "tandem: %s\n", std::string(config.message()).c_str());
     return kExitUsage;

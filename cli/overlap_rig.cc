@@ -51,6 +51,17 @@ void OverlapRig::StartWorker(const OverlapRigOptions& options) {
       *worker.store, *worker.probe);
 }
 
+router::WorkerPool::ChannelFactory OverlapRig::StartInlineExperts() {
+  const model::ModelSpec& spec = opened_->config.spec;
+  inline_store_ = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, router_backend_.get()));
+  inline_probe_ = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
+  inline_experts_ = std::make_unique<expert_worker::InlineExperts>(
+      expert_worker::WorkerIdentity{"in-process", opened_->identity}, *router_backend_, *inline_store_, *inline_probe_);
+  return [this](const std::function<void()>&) {
+    return transport::MakeInProcessChannel("in-process", inline_experts_.get());
+  };
+}
+
 absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
   const ScopedCpuAffinity affinity(options.router_cpus);
   const OpenedModel& model = *opened_;
@@ -66,9 +77,12 @@ absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
                          : std::move(channel);
     });
   }
+  if (factories.empty()) {
+    factories.push_back(StartInlineExperts());
+  }
   workers_ = std::make_unique<router::WorkerPool>(
       factories, model.identity,
-      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, options.num_workers),
+      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, static_cast<int>(factories.size())),
       router::WorkerPool::Options{});
   const int64_t max_model_len = std::min<int64_t>(options.max_model_len, spec.max_position_embeddings);
   ASSIGN_OR_RETURN(model::RouterWeights weights,
@@ -82,6 +96,7 @@ absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
   engine.max_model_len = max_model_len;
   engine.num_kv_blocks = options.max_sequences * ((max_model_len + engine.kv_block_size - 1) / engine.kv_block_size);
   engine.prefix_caching = false;
+  engine.micro_batches = options.num_workers == 0 ? 1 : 0;
   ASSIGN_OR_RETURN(engine_, router::Engine::Create(*decoder_, *workers_, engine));
   return absl::OkStatus();
 }

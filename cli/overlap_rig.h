@@ -17,7 +17,7 @@ namespace tandem::cli {
 struct OverlapRigOptions {
   std::vector<int> router_cpus;  // one compute thread each
   std::vector<int> worker_cpus;  // shared by the workers
-  int num_workers = 1;
+  int num_workers = 1;           // 0: experts inside the router
   int max_batch_tokens = 512;
   int max_sequences = 64;
   int64_t max_model_len = 512;
@@ -40,6 +40,7 @@ class OverlapRig {
  private:
   OverlapRig() = default;
   void StartWorker(const OverlapRigOptions& options);
+  router::WorkerPool::ChannelFactory StartInlineExperts();
   absl::Status StartRouter(const OverlapRigOptions& options);
 
   std::shared_ptr<const OpenedModel> opened_;
@@ -51,6 +52,10 @@ class OverlapRig {
   };
   std::vector<Worker> experts_;
   std::unique_ptr<compute::Backend> router_backend_;
+  // Only without workers.
+  std::unique_ptr<expert_worker::ExpertStore> inline_store_;
+  std::unique_ptr<expert_worker::ExpertProbe> inline_probe_;
+  std::unique_ptr<expert_worker::InlineExperts> inline_experts_;
   std::unique_ptr<model::Decoder> decoder_;
   std::unique_ptr<router::WorkerPool> workers_;
   std::unique_ptr<router::Engine> engine_;

@@ -1,0 +1,55 @@
+"""The layouts on which `tandem plan` is held against measurements: calibration points, seen points and blind ones.
+
+Layouts are decoding steps: `batch` sequences with `context` tokens each in the cache. Router and workers run on separate
+cores; several workers take turns on one core; `latency_ms` is injected, one way; `micro_batches` is the cut.
+
+The calibration (`tandem bench hardware`) measures batches at contexts 16 and 384, with 0, 1 and 3 workers, without a
+network and at 1 ms, never cut. Every layout below differs from all of those in at least one of these.
+"""
+
+
+def layout(workers, batch, context, latency_ms, micro_batches):
+    return {
+        "workers": workers,
+        "batch": batch,
+        "context": context,
+        "latency_ms": latency_ms,
+        "micro_batches": micro_batches,
+    }
+
+
+def seen():
+    """Layouts that the model was developed on."""
+    layouts = []
+    for workers in (0, 1, 2, 3):
+        for batch in (1, 4, 16, 48):
+            layouts.append(layout(workers, batch, 128, 0, 1))
+    for batch in (8, 32, 64):
+        layouts.append(layout(1, batch, 256, 0, 1))
+    for workers in (1, 2):
+        for latency_ms in (0.5, 2, 5):
+            for batch, cut in ((8, 1), (8, 2), (32, 1), (32, 2), (32, 4)):
+                layouts.append(layout(workers, batch, 64, latency_ms, cut))
+    for batch, cut in ((16, 2), (32, 2), (32, 3), (64, 2), (64, 4)):
+        layouts.append(layout(1, batch, 64, 0, cut))
+    return layouts
+
+
+def blind():
+    """Layouts that were predicted, and their predictions committed, before any of them was measured."""
+    return [
+        layout(0, 10, 200, 0, 1),
+        layout(0, 40, 64, 0, 1),
+        layout(1, 3, 320, 0, 1),
+        layout(1, 20, 200, 0, 1),
+        layout(1, 56, 100, 0, 1),
+        layout(2, 12, 160, 0, 1),
+        layout(3, 24, 96, 0, 1),
+        layout(1, 24, 96, 0.75, 1),
+        layout(1, 24, 96, 0.75, 3),
+        layout(1, 40, 128, 3, 2),
+        layout(2, 20, 128, 1.5, 2),
+        layout(3, 16, 64, 1, 1),
+        layout(3, 48, 64, 3, 4),
+        layout(1, 64, 32, 10, 8),
+    ]
