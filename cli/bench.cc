@@ -5,6 +5,7 @@
 #include "cli/bench_offline.h"
 #include "cli/bench_overlap.h"
 #include "cli/bench_serve.h"
+#include "cli/bench_stages.h"
 #include "cli/bench_timeline.h"
 #include "cli/command.h"
 
@@ -19,6 +20,7 @@ void AddBench(CLI::App& app, CommandResult& result) {
   AddBenchOffline(*bench, result);
   AddBenchOverlap(*bench, result);
   AddBenchServe(*bench, result);
+  AddBenchStages(*bench, result);
   AddBenchTimeline(*bench, result);
 }
 

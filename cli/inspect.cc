@@ -5,12 +5,15 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/flags.h"
 #include "cli/opened_model.h"
+#include "cli/stage_flags.h"
 #include "model/decoder.h"
 #include "model/tensor_names.h"
+#include "router/stage_share.h"
 #include "scheduler/placement.h"
 
 namespace tandem::cli {
@@ -21,6 +24,7 @@ struct InspectFlags {
   std::string dtype = "auto";
   std::string kv_cache_dtype = "auto";
   int expert_workers = 2;
+  StageFlags stages;
   bool json = false;
 };
 
@@ -48,6 +52,44 @@ int64_t Elements(const model::StoredTensor& tensor) {
     n *= dim;
   }
   return n;
+}
+
+// Parameters of one layer that a router holds.
+int64_t RouterParameters(const OpenedModel& opened, int layer) {
+  const model::ModelSpec& spec = opened.config.spec;
+  const std::string prefix = model::LayerTensor(spec, layer, "");
+  int64_t parameters = spec.layers[layer].experts ? -spec.expert_parameters() * spec.gate.num_experts : 0;
+  for (const auto& [name, tensor] : opened.checkpoint.tensors()) {
+    if (absl::StartsWith(name, prefix) && !absl::EndsWith(name, "_scale_inv")) {
+      parameters += Elements(tensor);
+    }
+  }
+  return parameters;
+}
+
+// What each pipeline stage holds.
+nlohmann::ordered_json DescribeStages(const OpenedModel& opened, const scheduler::StageLayout& layout) {
+  const model::ModelSpec& spec = opened.config.spec;
+  const int64_t weight_bytes = static_cast<int64_t>(compute::DTypeBytes(opened.dtypes.weights));
+  nlohmann::ordered_json stages = nlohmann::ordered_json::array();
+  for (int stage = 0; stage < layout.num_stages; ++stage) {
+    const model::ModelShare share = router::ShareOf(layout, stage);
+    int64_t parameters = int64_t{share.embedding + share.lm_head} * spec.vocab_size * spec.hidden_size;
+    parameters += share.lm_head ? spec.hidden_size : 0;  // its norm
+    nlohmann::ordered_json layers = nlohmann::ordered_json::array();
+    for (const LayerRange& range : share.ranges) {
+      layers.push_back(absl::StrCat(range.begin, "-", range.end - 1));
+      for (int layer = range.begin; layer < range.end; ++layer) {
+        parameters += RouterParameters(opened, layer);
+      }
+    }
+    stages.push_back({{"stage", stage},
+                      {"layers", std::move(layers)},
+                      {"weight_bytes", parameters * weight_bytes},
+                      {"kv_bytes_per_token", model::Decoder::KvBytesPerToken(spec, opened.dtypes.kv_cache,
+                                                                             share.num_kv_layers())}});
+  }
+  return stages;
 }
 
 nlohmann::ordered_json Describe(const OpenedModel& opened, int expert_workers) {
@@ -125,6 +167,12 @@ void PrintForPeople(const nlohmann::ordered_json& d) {
   line("router memory", absl::StrCat(Bytes(number("router_weight_bytes")), " of weights, ",
                                      Bytes(number("kv_bytes_per_token")), " of KV cache a token (",
                                      d["kv_cache_dtype"].get<std::string>(), ")"));
+  for (const auto& stage : d.value("pipeline_stages", nlohmann::ordered_json::array())) {
+    line(absl::StrCat("  stage ", stage["stage"].get<int>()).c_str(),
+         absl::StrCat("layers ", absl::StrJoin(stage["layers"].get<std::vector<std::string>>(), " and "), ", ",
+                      Bytes(stage["weight_bytes"].get<int64_t>()), " of weights, ",
+                      Bytes(stage["kv_bytes_per_token"].get<int64_t>()), " of KV cache a token"));
+  }
   line("expert memory", Bytes(number("expert_weight_bytes")));
   for (const auto& worker : d["placement"]) {
     line(absl::StrCat("  worker ", worker["worker"].get<int>()).c_str(),
@@ -135,7 +183,11 @@ void PrintForPeople(const nlohmann::ordered_json& d) {
 
 absl::Status Inspect(const InspectFlags& flags) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened, OpenModel(flags.model_dir, flags.dtype, flags.kv_cache_dtype));
-  const nlohmann::ordered_json description = Describe(*opened, flags.expert_workers);
+  nlohmann::ordered_json description = Describe(*opened, flags.expert_workers);
+  if (flags.stages.pipeline_stages > 1) {
+    ASSIGN_OR_RETURN(const StagePlan plan, PlanOfHead(flags.stages, opened->config.spec.num_layers()));
+    description["pipeline_stages"] = DescribeStages(*opened, plan.layout);
+  }
   if (flags.json) {
     std::printf("%s\n", description.dump(2).c_str());
   } else {
@@ -157,6 +209,8 @@ void AddInspect(CLI::App& app, CommandResult& result) {
   command->add_option("--expert-workers", flags->expert_workers, "Workers to place the experts on")
       ->check(CLI::Range(0, 4096))
       ->capture_default_str();
+  AddPipelineStagesFlag(*command, flags->stages);
+  AddStagePolicyFlag(*command, flags->stages);
   command->add_flag("--json", flags->json, "One JSON object");
   FinishFlags(*command);
   command->callback([flags, &result] { result.status = Inspect(*flags); });

@@ -29,7 +29,8 @@ StepTimes Between(const router::EngineStats& before, const router::EngineStats& 
   times.bubble = (after.bubble_seconds - before.bubble_seconds) / n;
   times.expert = (after.expert_seconds - before.expert_seconds) / n;
   times.wire = (after.wire_seconds - before.wire_seconds) / n;
-  times.step = times.router + times.expert_wait + times.wire_wait + times.bubble;
+  times.stage_wait = (after.stage_wait_seconds - before.stage_wait_seconds) / n;
+  times.step = times.router + times.expert_wait + times.wire_wait + times.bubble + times.stage_wait;
   return times;
 }
 

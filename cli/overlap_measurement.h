@@ -17,6 +17,7 @@ struct StepTimes {
   double router = 0;
   double expert_wait = 0;
   double wire_wait = 0;
+  double stage_wait = 0;
   double bubble = 0;
   double expert = 0;  // workers computing, hidden or not
   double wire = 0;    // all communication, hidden or not

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "compute/cpu/cpu_backend.h"
+#include "router/stage_share.h"
 #include "scheduler/placement.h"
 #include "transport/grpc_channel.h"
 #include "transport/in_process_channel.h"
@@ -91,12 +92,36 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_
                                                                     const EngineFlags& flags, int threads,
                                                                     const std::vector<std::string>& workers,
                                                                     absl::Duration worker_timeout,
-                                                                    const StartProgress& progress) {
+                                                                    const StartProgress& progress,
+                                                                    const StagePlan& plan) {
+  const absl::Time deadline = absl::Now() + worker_timeout;
+  ASSIGN_OR_RETURN(std::unique_ptr<RouterRuntime> runtime,
+                   Load(std::move(opened), flags, threads, workers, worker_timeout, plan, progress));
+  if (!plan.single()) {
+    RETURN_IF_ERROR(runtime->ConnectStages(flags, plan, deadline, progress));
+  }
+  EngineFlags engine = flags;
+  if (plan.single()) {
+    engine.micro_batches = ChooseMicroBatches(flags.micro_batches, workers);
+  }
+  RETURN_IF_ERROR(runtime->StartEngine(engine, plan));
+  if (!flags.trace.empty()) {
+    ASSIGN_OR_RETURN(runtime->trace_file_, TraceFile::Start(flags.trace, runtime->engine_->recorder()));
+  }
+  return runtime;
+}
+
+absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Load(std::shared_ptr<const OpenedModel> opened,
+                                                                   const EngineFlags& flags, int threads,
+                                                                   const std::vector<std::string>& workers,
+                                                                   absl::Duration worker_timeout, const StagePlan& plan,
+                                                                   const StartProgress& progress) {
   std::unique_ptr<RouterRuntime> runtime(new RouterRuntime());
   runtime->opened_ = std::move(opened);
   const OpenedModel& model = *runtime->opened_;
   const model::ModelSpec& spec = model.config.spec;
-  ASSIGN_OR_RETURN(const int64_t max_model_len, ChooseMaxModelLen(spec, flags.max_model_len));
+  const model::ModelShare share = plan.single() ? model::WholeModel(spec) : router::ShareOf(plan.layout, plan.stage);
+  ASSIGN_OR_RETURN(runtime->max_model_len_, ChooseMaxModelLen(spec, flags.max_model_len));
   runtime->backend_ = compute::cpu::CreateCpuBackend({.num_threads = threads});
 
   // Workers load their experts while this process loads its own weights.
@@ -107,45 +132,63 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_
   const int num_workers = static_cast<int>(channels.size());
   runtime->workers_ = std::make_unique<router::WorkerPool>(
       channels, model.identity,
-      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, num_workers),
+      scheduler::StaticPlacement(router::MoeLayersOf(share, spec), spec.gate.num_experts, num_workers),
       std::move(pool));
   ASSIGN_OR_RETURN(model::RouterWeights weights,
-                   model::LoadRouterWeights(spec, model.checkpoint, model.dtypes, max_model_len, *runtime->backend_,
+                   model::LoadRouterWeights(spec, model.checkpoint, model.dtypes, runtime->max_model_len_,
+                                            *runtime->backend_,
                                             [&](double done) {
                                               progress(absl::StrFormat("loading weights %3.0f %%", done * 100));
-                                            }));
+                                            },
+                                            share));
   runtime->decoder_ = std::make_unique<model::Decoder>(spec, model.dtypes, std::move(weights), *runtime->backend_);
   RETURN_IF_ERROR(runtime->workers_->WaitUntilReady(absl::Now() + worker_timeout, progress));
-  EngineFlags engine = flags;
-  engine.micro_batches = ChooseMicroBatches(flags.micro_batches, workers);
-  RETURN_IF_ERROR(runtime->StartEngine(engine, max_model_len));
-  if (!flags.trace.empty()) {
-    ASSIGN_OR_RETURN(runtime->trace_file_, TraceFile::Start(flags.trace, runtime->engine_->recorder()));
-  }
   return runtime;
 }
 
-absl::Status RouterRuntime::StartEngine(const EngineFlags& flags, int64_t max_model_len) {
-  const OpenedModel& model = *opened_;
+absl::Status RouterRuntime::ConnectStages(const EngineFlags& flags, const StagePlan& plan, absl::Time deadline,
+                                          const StartProgress& progress) {
+  router::StageChain::Options options;
+  options.address = plan.next_stage;
+  options.terms = router::TermsOf(plan.layout, 1, opened_->identity, opened_->dtypes,
+                                  router::EngineOptions().kv_block_size, flags.max_batch_tokens, max_model_len_);
+  options.step_timeout = plan.timeout;
+  stages_ = std::make_unique<router::StageChain>(std::move(options));
+  return stages_->WaitUntilReady(deadline, progress);
+}
+
+int64_t RouterRuntime::ChooseKvBlocks(const EngineFlags& flags) const {
+  constexpr int64_t kBlock = compute::kAttentionTile;
+  const int64_t block_bytes = kBlock * model::Decoder::KvBytesPerToken(opened_->config.spec, opened_->dtypes.kv_cache,
+                                                                       decoder_->share().num_kv_layers());
+  const int64_t blocks_per_sequence = (max_model_len_ + kBlock - 1) / kBlock;
+  const uint64_t wanted = static_cast<uint64_t>(blocks_per_sequence * flags.max_sequences) * block_bytes;
+  const uint64_t bytes = flags.kv_cache_memory > 0 ? flags.kv_cache_memory : DefaultKvBytes(wanted);
+  const auto blocks = static_cast<int64_t>(bytes / block_bytes);
+  spdlog::info("KV cache: {}, {} blocks of {} tokens, {:.1f} MiB",
+               std::string(compute::DTypeName(opened_->dtypes.kv_cache)), blocks, kBlock,
+               static_cast<double>(blocks) * static_cast<double>(block_bytes) / (1 << 20));
+  return blocks;
+}
+
+absl::Status RouterRuntime::StartEngine(const EngineFlags& flags, const StagePlan& plan) {
   router::EngineOptions options;
   options.max_batch_tokens = flags.max_batch_tokens;
   options.max_sequences = flags.max_sequences;
   options.max_queue = flags.max_queue;
-  options.max_model_len = max_model_len;
+  options.max_model_len = max_model_len_;
   options.prefix_caching = flags.prefix_caching;
   options.micro_batches = flags.micro_batches;
   options.dispatch_timeout = absl::Seconds(flags.dispatch_timeout_seconds);
-  options.eos_token_ids = model.config.generation.eos_token_ids;
-  const int64_t block_bytes =
-      model::Decoder::KvBytesPerToken(model.config.spec, model.dtypes.kv_cache) * options.kv_block_size;
-  const int64_t blocks_per_sequence = (max_model_len + options.kv_block_size - 1) / options.kv_block_size;
-  const uint64_t wanted = static_cast<uint64_t>(blocks_per_sequence * flags.max_sequences) * block_bytes;
-  const uint64_t bytes = flags.kv_cache_memory > 0 ? flags.kv_cache_memory : DefaultKvBytes(wanted);
-  options.num_kv_blocks = static_cast<int64_t>(bytes / block_bytes);
-  ASSIGN_OR_RETURN(engine_, router::Engine::Create(*decoder_, *workers_, options));
-  spdlog::info("KV cache: {}, {} blocks of {} tokens, {:.1f} MiB",
-               std::string(compute::DTypeName(model.dtypes.kv_cache)), options.num_kv_blocks, options.kv_block_size,
-               static_cast<double>(options.num_kv_blocks) * block_bytes / (1 << 20));
+  options.eos_token_ids = opened_->config.generation.eos_token_ids;
+  options.num_kv_blocks = ChooseKvBlocks(flags);
+  if (stages_ != nullptr) {
+    // The smallest cache rules: blocks have the same numbers everywhere.
+    options.stages = plan.layout;
+    options.num_kv_blocks = std::min(options.num_kv_blocks, stages_->kv_blocks());
+    stages_->RequireKvBlocks(options.num_kv_blocks);
+  }
+  ASSIGN_OR_RETURN(engine_, router::Engine::Create(*decoder_, *workers_, options, stages_.get()));
   return absl::OkStatus();
 }
 

@@ -51,24 +51,33 @@ absl::StatusOr<Activations> Decoder::AllocateActivations(int64_t max_tokens) con
   return a;
 }
 
-int64_t Decoder::KvBytesPerToken(const ModelSpec& spec, DType dtype) {
-  return spec.num_layers() * compute::KvRowBytes(CacheRow(spec.attention), dtype);
+int64_t Decoder::KvBytesPerToken(const ModelSpec& spec, DType dtype, int layers) {
+  return layers * compute::KvRowBytes(CacheRow(spec.attention), dtype);
 }
 
 absl::StatusOr<KvCache> Decoder::AllocateKvCache(int64_t num_blocks, int block_size) const {
   KvCache cache{num_blocks, block_size, {}};
-  for (int layer = 0; layer < spec_.num_layers(); ++layer) {
-    ASSIGN_OR_RETURN(compute::KvCacheLayer entry,
+  cache.layers.resize(spec_.num_layers());
+  for (int i = 0; i < share().num_kv_layers(); ++i) {
+    ASSIGN_OR_RETURN(const compute::KvCacheLayer entry,
                      compute::AllocateKvCacheLayer(backend_, CacheRow(spec_.attention), dtypes_.kv_cache, num_blocks,
                                                    block_size));
-    cache.layers.push_back(std::move(entry));
+    for (const LayerRange& range : share().ranges) {
+      if (i < range.size()) {
+        cache.layers[range.begin + i] = entry;
+      }
+    }
   }
   return cache;
 }
 
 void Decoder::CopyBlocks(const KvCache& cache, absl::Span<const compute::BlockCopy> copies) const {
-  for (const compute::KvCacheLayer& layer : cache.layers) {
-    backend_.CopyBlocks(layer, copies);
+  // The layers of the longest range are all the memory there is.
+  const std::vector<LayerRange>& ranges = share().ranges;
+  const LayerRange longest = *std::max_element(
+      ranges.begin(), ranges.end(), [](const LayerRange& a, const LayerRange& b) { return a.size() < b.size(); });
+  for (int layer = longest.begin; layer < longest.end; ++layer) {
+    backend_.CopyBlocks(cache.layers[layer], copies);
   }
 }
 
@@ -76,6 +85,20 @@ void Decoder::Embed(absl::Span<const int32_t> ids, Activations& a) const {
   a.num_tokens = static_cast<int64_t>(ids.size());
   TANDEM_CHECK(a.num_tokens <= a.max_tokens);
   backend_.Embed(weights_.embedding, ids, a.h.Rows(0, a.num_tokens));
+}
+
+void Decoder::Enter(absl::Span<const std::byte> rows, Activations& a) const {
+  a.num_tokens = static_cast<int64_t>(rows.size()) / a.h.Rows(0, 1).size_bytes();
+  TANDEM_CHECK(a.num_tokens <= a.max_tokens);
+  backend_.Upload(rows, a.h.Rows(0, a.num_tokens));
+}
+
+void Decoder::SetRows(absl::Span<const int32_t> rows, absl::Span<const std::byte> results, Activations& a) const {
+  const size_t row_bytes = a.h.Rows(0, 1).size_bytes();
+  TANDEM_CHECK(results.size() == rows.size() * row_bytes);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    backend_.Upload(results.subspan(i * row_bytes, row_bytes), a.h.Rows(rows[i], 1));
+  }
 }
 
 void Decoder::Attend(int layer, const compute::BatchLayout& batch, const KvCache& cache, Activations& a) const {

@@ -43,7 +43,7 @@ struct Activations {
 struct KvCache {
   int64_t num_blocks = 0;
   int block_size = 0;
-  std::vector<compute::KvCacheLayer> layers;
+  std::vector<compute::KvCacheLayer> layers;  // of the whole model; those that are not held are empty
 };
 
 // Immutable after Load; the Backend's rule of one issuing thread applies.
@@ -55,12 +55,23 @@ class Decoder {
   // Errors: RESOURCE_EXHAUSTED.
   absl::StatusOr<Activations> AllocateActivations(int64_t max_tokens) const;
   absl::StatusOr<KvCache> AllocateKvCache(int64_t num_blocks, int block_size) const;
-  static int64_t KvBytesPerToken(const ModelSpec& spec, compute::DType dtype);
+  // Of `layers` layers.
+  static int64_t KvBytesPerToken(const ModelSpec& spec, compute::DType dtype, int layers);
+  static int64_t KvBytesPerToken(const ModelSpec& spec, compute::DType dtype) {
+    return KvBytesPerToken(spec, dtype, spec.num_layers());
+  }
   // Backend::CopyBlocks in every layer.
   void CopyBlocks(const KvCache& cache, absl::Span<const compute::BlockCopy> copies) const;
 
   // h = embedding[ids]; sets a.num_tokens. ids are within the vocabulary.
   void Embed(absl::Span<const int32_t> ids, Activations& a) const;
+
+  // With pipeline stages, instead: rows that come from the stage before. h = rows; sets a.num_tokens.
+  // rows: [num_tokens, hidden_size] f32, to stay alive until an Event recorded afterwards has passed.
+  void Enter(absl::Span<const std::byte> rows, Activations& a) const;
+
+  // Results of the stages behind: h[rows[i], :] = results[i, :], for Hidden. As Enter.
+  void SetRows(absl::Span<const int32_t> rows, absl::Span<const std::byte> results, Activations& a) const;
 
   void Attend(int layer, const compute::BatchLayout& batch, const KvCache& cache, Activations& a) const;
 
@@ -84,6 +95,7 @@ class Decoder {
 
   const ModelSpec& spec() const { return spec_; }
   const ModelDTypes& dtypes() const { return dtypes_; }
+  const ModelShare& share() const { return weights_.share; }
   compute::Backend& backend() const { return backend_; }
 
  private:

@@ -43,26 +43,26 @@ class RouterLoader {
   RouterLoader(const ModelSpec& spec, const Checkpoint& checkpoint, const ModelDTypes& dtypes, Backend& backend)
       : spec_(spec), checkpoint_(checkpoint), dtypes_(dtypes), backend_(backend) {}
 
-  absl::StatusOr<RouterWeights> Load(int64_t max_position, const ProgressCallback& progress) {
+  absl::StatusOr<RouterWeights> Load(int64_t max_position, const ProgressCallback& progress, const ModelShare& share) {
     RouterWeights weights;
-    const std::string embedding = absl::StrCat(spec_.names.embed_tokens, ".weight");
-    ASSIGN_OR_RETURN(weights.embedding, LoadEmbedding(embedding));
-    ASSIGN_OR_RETURN(weights.norm, LoadVector(absl::StrCat(spec_.names.norm, ".weight"), spec_.hidden_size));
-    const std::string head = absl::StrCat(spec_.names.lm_head, ".weight");
-    ASSIGN_OR_RETURN(weights.lm_head, LoadMatrix(spec_.tie_word_embeddings ? embedding : head, spec_.vocab_size,
-                                                 spec_.hidden_size));
+    weights.share = share;
+    RETURN_IF_ERROR(LoadEnds(weights));
     const std::vector<float> table = RopeTable(spec_.attention.rope, max_position);
     ASSIGN_OR_RETURN(rope_.cos_sin, UploadF32(table, {max_position, spec_.attention.rope.rotary_dim}));
     rope_.rotary_dim = spec_.attention.rope.rotary_dim;
     rope_.interleaved = spec_.attention.rope.interleaved;
-    for (int layer = 0; layer < spec_.num_layers(); ++layer) {
-      absl::StatusOr<LayerWeights> loaded = LoadLayer(layer);
-      if (!loaded.ok()) {
-        return Annotate(loaded.status(), absl::StrCat("layer ", layer));
-      }
-      weights.layers.push_back(*std::move(loaded));
-      if (progress) {
-        progress(static_cast<double>(layer + 1) / spec_.num_layers());
+    weights.layers.resize(spec_.num_layers());
+    int loaded = 0;
+    for (const LayerRange& range : share.ranges) {
+      for (int layer = range.begin; layer < range.end; ++layer) {
+        absl::StatusOr<LayerWeights> of_layer = LoadLayer(layer);
+        if (!of_layer.ok()) {
+          return Annotate(of_layer.status(), absl::StrCat("layer ", layer));
+        }
+        weights.layers[layer] = *std::move(of_layer);
+        if (progress) {
+          progress(static_cast<double>(++loaded) / share.num_layers());
+        }
       }
     }
     return weights;
@@ -107,6 +107,20 @@ class RouterLoader {
       RETURN_IF_ERROR(backend_.Record()->Wait());
     }
     return table;
+  }
+
+  absl::Status LoadEnds(RouterWeights& weights) {
+    const std::string embedding = absl::StrCat(spec_.names.embed_tokens, ".weight");
+    if (weights.share.embedding) {
+      ASSIGN_OR_RETURN(weights.embedding, LoadEmbedding(embedding));
+    }
+    if (weights.share.lm_head) {
+      const std::string head = absl::StrCat(spec_.names.lm_head, ".weight");
+      ASSIGN_OR_RETURN(weights.norm, LoadVector(absl::StrCat(spec_.names.norm, ".weight"), spec_.hidden_size));
+      ASSIGN_OR_RETURN(weights.lm_head, LoadMatrix(spec_.tie_word_embeddings ? embedding : head, spec_.vocab_size,
+                                                   spec_.hidden_size));
+    }
+    return absl::OkStatus();
   }
 
   absl::StatusOr<LayerWeights> LoadLayer(int layer) {
@@ -317,6 +331,24 @@ absl::StatusOr<DType> ChooseWireDType(absl::string_view name, DType weights) {
 
 }  // namespace
 
+int ModelShare::num_layers() const {
+  int layers = 0;
+  for (const LayerRange& range : ranges) {
+    layers += range.size();
+  }
+  return layers;
+}
+
+int ModelShare::num_kv_layers() const {
+  int layers = 0;
+  for (const LayerRange& range : ranges) {
+    layers = std::max(layers, range.size());
+  }
+  return layers;
+}
+
+ModelShare WholeModel(const ModelSpec& spec) { return {.ranges = {{0, spec.num_layers()}}}; }
+
 absl::StatusOr<ModelDTypes> ChooseDTypes(absl::string_view name, absl::string_view kv_cache, const ModelSpec& spec,
                                          absl::string_view wire) {
   const bool stored_short = spec.checkpoint_dtype == DType::kBF16 || spec.checkpoint_dtype == DType::kF8E4M3;
@@ -333,8 +365,8 @@ absl::StatusOr<ModelDTypes> ChooseDTypes(absl::string_view name, absl::string_vi
 
 absl::StatusOr<RouterWeights> LoadRouterWeights(const ModelSpec& spec, const Checkpoint& checkpoint,
                                                 const ModelDTypes& dtypes, int64_t max_position, Backend& backend,
-                                                const ProgressCallback& progress) {
-  return RouterLoader(spec, checkpoint, dtypes, backend).Load(max_position, progress);
+                                                const ProgressCallback& progress, const ModelShare& share) {
+  return RouterLoader(spec, checkpoint, dtypes, backend).Load(max_position, progress, share);
 }
 
 absl::StatusOr<MlpWeightsPtr> LoadExpert(const ModelSpec& spec, const Checkpoint& checkpoint, DType dtype, int layer,

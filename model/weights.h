@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "base/layer_range.h"
 #include "compute/backend.h"
 #include "model/checkpoint.h"
 #include "model/model_spec.h"
@@ -54,9 +55,25 @@ struct LayerWeights {
   compute::MlpWeightsPtr dense;       // of a dense layer
 };
 
+// What of a model one router process computes, experts apart: all of it, or with pipeline stages a part.
+struct ModelShare {
+  // Disjoint. A KV block is used in one of the ranges only, so their layers share its memory: the first ones of all
+  // ranges, then the second ones, and so on.
+  std::vector<LayerRange> ranges;
+  bool embedding = true;
+  bool lm_head = true;  // and the norm before it
+
+  int num_layers() const;
+  // Layers' worth of memory that a KV block takes: those of the longest range.
+  int num_kv_layers() const;
+};
+
+ModelShare WholeModel(const ModelSpec& spec);
+
 struct RouterWeights {
-  compute::Tensor embedding;  // [vocab_size, hidden_size]
-  std::vector<LayerWeights> layers;
+  ModelShare share;
+  compute::Tensor embedding;         // [vocab_size, hidden_size]
+  std::vector<LayerWeights> layers;  // of the whole model; those that are not held are empty
   compute::Tensor norm;        // [hidden_size] f32
   compute::MatrixPtr lm_head;  // [vocab_size, hidden_size]
 };
@@ -68,11 +85,17 @@ using ProgressCallback = std::function<void(double done)>;
 // Errors: UNIMPLEMENTED (tensors left over).
 absl::Status CheckNoUnknownTensors(const ModelSpec& spec, const Checkpoint& checkpoint);
 
-// Loads everything but routed experts. max_position bounds the rope table.
+// Loads a share of everything but routed experts. max_position bounds the rope table.
 // Errors: NOT_FOUND, INVALID_ARGUMENT, DATA_LOSS, RESOURCE_EXHAUSTED, each naming the tensor.
 absl::StatusOr<RouterWeights> LoadRouterWeights(const ModelSpec& spec, const Checkpoint& checkpoint,
                                                 const ModelDTypes& dtypes, int64_t max_position,
-                                                compute::Backend& backend, const ProgressCallback& progress);
+                                                compute::Backend& backend, const ProgressCallback& progress,
+                                                const ModelShare& share);
+inline absl::StatusOr<RouterWeights> LoadRouterWeights(const ModelSpec& spec, const Checkpoint& checkpoint,
+                                                       const ModelDTypes& dtypes, int64_t max_position,
+                                                       compute::Backend& backend, const ProgressCallback& progress) {
+  return LoadRouterWeights(spec, checkpoint, dtypes, max_position, backend, progress, WholeModel(spec));
+}
 
 // Loads one routed expert. Thread-safe as far as backend.PackMlp is.
 absl::StatusOr<compute::MlpWeightsPtr> LoadExpert(const ModelSpec& spec, const Checkpoint& checkpoint,

@@ -116,6 +116,16 @@ void BlockManager::Release(BlockTable& table) {
   table = BlockTable();
 }
 
+void BlockManager::Forget() {
+  while (oldest_ != kNone) {
+    const int32_t block = oldest_;
+    RemoveIdle(block);
+    Unpublish(block);
+    free_.push_back(block);
+  }
+  TANDEM_CHECK(static_cast<int64_t>(free_.size()) == num_blocks_, "a block still has an owner");
+}
+
 std::optional<int32_t> BlockManager::Take() {
   int32_t block = kNone;
   if (!free_.empty()) {

@@ -55,6 +55,9 @@ class BlockManager {
   // Lets go of the table's blocks and empties it.
   void Release(BlockTable& table);
 
+  // Empties the prefix cache. No block may have an owner.
+  void Forget();
+
   int64_t BlocksFor(int64_t tokens) const { return (tokens + block_size_ - 1) / block_size_; }
   int64_t num_blocks() const { return num_blocks_; }
   int block_size() const { return block_size_; }

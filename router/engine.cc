@@ -10,9 +10,20 @@
 
 namespace tandem::router {
 
-Engine::Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions options)
+namespace {
+
+// The way of all that run without pipeline stages is one stage with all layers.
+scheduler::StageLayout LayoutOf(const EngineOptions& options, const model::Decoder& decoder) {
+  return options.stages.num_layers > 0 ? options.stages
+                                       : scheduler::StageLayout{.num_layers = decoder.spec().num_layers()};
+}
+
+}  // namespace
+
+Engine::Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions options, StageChain* stages)
     : decoder_(decoder),
       workers_(workers),
+      stages_(stages),
       options_(std::move(options)),
       counters_(decoder.spec().num_layers(), decoder.spec().gate.num_experts),
       blocks_(options_.num_kv_blocks, options_.kv_block_size, options_.prefix_caching),
@@ -22,15 +33,16 @@ Engine::Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions
                .num_kv_blocks = options_.num_kv_blocks,
                .kv_block_size = options_.kv_block_size,
                .dispatch_timeout = options_.dispatch_timeout,
-               .recorder = &recorder_}),
+               .recorder = &recorder_},
+              {.layout = LayoutOf(options_, decoder), .handover = stages}),
       masks_(static_cast<size_t>(options_.max_sequences)),
-      cutter_(runner_.shape()),
+      cutter_(runner_.shape(), runner_.place().layout),
       track_(recorder_.AddTrack("Router")),
       micro_batches_(options_.micro_batches) {}
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(const model::Decoder& decoder, WorkerPool& workers,
-                                                       EngineOptions options) {
-  std::unique_ptr<Engine> engine(new Engine(decoder, workers, std::move(options)));
+                                                       EngineOptions options, StageChain* stages) {
+  std::unique_ptr<Engine> engine(new Engine(decoder, workers, std::move(options), stages));
   if (engine->blocks_.BlocksFor(engine->options_.max_model_len) > engine->options_.num_kv_blocks) {
     return absl::ResourceExhaustedError(
         absl::StrCat("the KV cache holds ", engine->options_.num_kv_blocks * engine->options_.kv_block_size,
@@ -79,6 +91,9 @@ absl::Status Engine::CheckRequest(const GenerationRequest& request) const {
 absl::StatusOr<uint64_t> Engine::Submit(GenerationRequest request, TokenSink sink) {
   RETURN_IF_ERROR(CheckRequest(request));
   RETURN_IF_ERROR(workers_.Health());
+  if (stages_ != nullptr) {
+    RETURN_IF_ERROR(stages_->Health());
+  }
   auto state = std::make_shared<RequestState>();
   auto sequence = std::make_unique<Sequence>();
   sequence->tokens = std::move(request.prompt);
@@ -122,7 +137,8 @@ absl::Status Engine::Health() const {
       return absl::UnavailableError("the server is shutting down");
     }
   }
-  return workers_.Health();
+  RETURN_IF_ERROR(workers_.Health());
+  return stages_ == nullptr ? absl::OkStatus() : stages_->Health();
 }
 
 bool Engine::Drain(absl::Time deadline) {
@@ -153,6 +169,9 @@ void Engine::Run() {
   while (TakeInbox()) {
     const absl::Time start = now_;
     EndOverdue();
+    if (stages_ != nullptr && stages_->TakeRenewed()) {
+      ForgetCache();
+    }
     Admit();
     if (!running_.empty()) {
       RunStep();

@@ -19,10 +19,12 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "router/block_manager.h"
 #include "router/model_runner.h"
 #include "router/sequence.h"
+#include "router/stage_chain.h"
 #include "router/token_chooser.h"
 #include "router/token_engine.h"
 #include "router/token_output.h"
@@ -43,6 +45,7 @@ struct EngineOptions {
   int micro_batches = 0;  // of each step, 1 … 8; 0: chosen for each step (scheduler/micro_batch_chooser.h)
   absl::Duration dispatch_timeout = absl::Seconds(30);
   std::vector<int32_t> eos_token_ids;
+  scheduler::StageLayout stages;  // of which this is the head; num_layers 0: the only one
 };
 
 // A snapshot for metrics. Counters count from the start.
@@ -65,6 +68,7 @@ struct EngineStats {
   double expert_wait_seconds = 0;  // nothing to do: scheduler::WaitParts
   double wire_wait_seconds = 0;
   double bubble_seconds = 0;
+  double stage_wait_seconds = 0;  // nothing to do while other pipeline stages worked
   double logits_seconds = 0;  // last norm and lm_head
   double sample_seconds = 0;  // choosing tokens
   double plan_seconds = 0;    // choosing what to compute, and the step's input
@@ -86,9 +90,10 @@ struct EngineStats {
 
 class Engine : public TokenEngine {
  public:
-  // `decoder` and `workers` must outlive the engine. Errors: RESOURCE_EXHAUSTED when the KV cache does not fit.
+  // `decoder` and `workers` must outlive the engine, as must `stages`, which goes with options.stages. Errors:
+  // RESOURCE_EXHAUSTED when the KV cache does not fit.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(const model::Decoder& decoder, WorkerPool& workers,
-                                                        EngineOptions options);
+                                                        EngineOptions options, StageChain* stages = nullptr);
   ~Engine() override;  // cancels what runs
 
   absl::StatusOr<uint64_t> Submit(GenerationRequest request, TokenSink sink) override;
@@ -103,6 +108,7 @@ class Engine : public TokenEngine {
 
   EngineStats Stats() const;
   const ExpertCounters& expert_counters() const { return counters_; }
+  const StageChain* stages() const { return stages_; }  // null without pipeline stages
   const ExchangeCounters& exchanges() const { return runner_.exchanges(); }
 
   // Records what steps do.
@@ -127,7 +133,7 @@ class Engine : public TokenEngine {
   };
   struct Step;
 
-  Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions options);
+  Engine(const model::Decoder& decoder, WorkerPool& workers, EngineOptions options, StageChain* stages);
   absl::Status CheckRequest(const GenerationRequest& request) const;
 
   void Run();
@@ -143,6 +149,9 @@ class Engine : public TokenEngine {
   void Join(SequencePtr sequence);  // adds to running_, by precedence
   void StartSequence(Sequence& sequence);
   void Preempt(size_t index);
+  void MatchPrefix(Sequence& sequence);  // also chooses its direction
+  std::string CacheSalt(const Sequence& sequence) const;
+  void ForgetCache();
 
   // One step (engine_step.cc).
   void RunStep();
@@ -150,6 +159,7 @@ class Engine : public TokenEngine {
   Step Prepare(const std::vector<scheduler::StepItem>& plan);
   static void AddWanted(Sequence& sequence, int64_t position, RowRef row, Step& step);
   int ChooseMicroBatches(const Step& step);
+  std::vector<scheduler::MicroBatch> Cut(const std::vector<scheduler::StepItem>& plan, int count) const;
   void Learn(const Step& step);
   void Account(const Step& step, absl::Duration planning);
   absl::Status Execute(Step& step);
@@ -173,6 +183,7 @@ class Engine : public TokenEngine {
 
   const model::Decoder& decoder_;
   WorkerPool& workers_;
+  StageChain* const stages_;
   const EngineOptions options_;
   ExpertCounters counters_;
   trace::Recorder recorder_;
@@ -193,6 +204,8 @@ class Engine : public TokenEngine {
   absl::Time now_;                                        // when what is reported happened
   LogitsObserver step_observer_;
   int step_micro_batches_ = 0;
+  // Numbers of steps, which no earlier process at the head of the same pipeline stages has used.
+  uint64_t step_number_ = static_cast<uint64_t>(absl::ToUnixMicros(absl::Now()));
   const trace::Track track_;
 
   mutable absl::Mutex mutex_;

@@ -1,6 +1,7 @@
 // Which waiting sequences join the batch, and which leave it again for want of blocks.
 #include <algorithm>
 
+#include "absl/strings/str_cat.h"
 #include "router/engine.h"
 
 namespace tandem::router {
@@ -61,8 +62,7 @@ bool Engine::TryAdmit() {
     return true;
   }
   Sequence& sequence = *next;
-  sequence.cached = blocks_.Match(sequence.tokens, sequence.ReusableTokens(), sequence.request->request.cache_salt,
-                                  sequence.table);
+  MatchPrefix(sequence);
   if (!scheduler::HasRoom(ViewOf(sequence), RunningViews(), Limits())) {
     blocks_.Release(sequence.table);
     sequence.cached = 0;
@@ -83,6 +83,45 @@ bool Engine::TryAdmit() {
   StartSequence(*admitted);
   Join(std::move(admitted));
   return true;
+}
+
+// Where most of the prompt is in the prefix cache already, else where there is less to do.
+void Engine::MatchPrefix(Sequence& sequence) {
+  const int directions = runner_.place().layout.num_directions();
+  std::vector<int64_t> load(directions, 0);
+  for (const SequencePtr& running : running_) {
+    load[running->direction] += running->pending();
+  }
+  int best = 0;
+  int64_t best_cached = -1;
+  for (int direction = 0; directions > 1 && direction < directions; ++direction) {
+    sequence.direction = direction;
+    BlockTable table;
+    const int64_t cached =
+        blocks_.Match(sequence.tokens, sequence.ReusableTokens(), CacheSalt(sequence), table);
+    blocks_.Release(table);
+    if (cached > best_cached || (cached == best_cached && load[direction] < load[best])) {
+      best = direction;
+      best_cached = cached;
+    }
+  }
+  sequence.direction = best;
+  sequence.cached =
+      blocks_.Match(sequence.tokens, sequence.ReusableTokens(), CacheSalt(sequence), sequence.table);
+}
+
+// KV blocks of one direction lie in other layers' memory than those of the other.
+std::string Engine::CacheSalt(const Sequence& sequence) const {
+  const std::string& salt = sequence.request->request.cache_salt;
+  return runner_.place().layout.num_directions() > 1 ? absl::StrCat(sequence.direction, ":", salt) : salt;
+}
+
+// The other pipeline stages have lost their KV caches: all begin again.
+void Engine::ForgetCache() {
+  while (!running_.empty()) {
+    Preempt(running_.size() - 1);
+  }
+  blocks_.Forget();
 }
 
 void Engine::StartSequence(Sequence& sequence) {

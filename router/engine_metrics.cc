@@ -30,6 +30,7 @@ class EngineMetrics : public prometheus::Collectable {
     AddOverlap(stats, families);
     AddExchanges(families);
     AddWorkers(families);
+    AddPipelineStages(families);
     AddTokens(families);
     return families;
   }
@@ -102,6 +103,7 @@ class EngineMetrics : public prometheus::Collectable {
              {"shared_expert", stats.shared_seconds},
              {"expert_wait", stats.expert_wait_seconds},
              {"wire_wait", stats.wire_wait_seconds},
+             {"stage_wait", stats.stage_wait_seconds},
              {"bubble", stats.bubble_seconds},
              {"logits", stats.logits_seconds},
              {"sample", stats.sample_seconds},
@@ -174,6 +176,25 @@ class EngineMetrics : public prometheus::Collectable {
     families.push_back(std::move(up));
     families.push_back(std::move(experts));
     families.push_back(std::move(transport));
+  }
+
+  void AddPipelineStages(std::vector<MetricFamily>& families) const {
+    const StageChain* const stages = engine_.stages();
+    if (stages == nullptr) {
+      return;
+    }
+    families.push_back(Single(MetricType::Gauge, "tandem_pipeline_stages_up",
+                              "1 while all pipeline stages behind the head are connected.", stages->Health().ok() ? 1 : 0));
+    MetricFamily seconds = Family(MetricType::Counter, "tandem_pipeline_stage_seconds_total",
+                                  "Time of pipeline stages behind the head in steps, by stage and what it went to.");
+    const std::vector<StageTotals> totals = stages->Totals();
+    for (size_t i = 0; i < totals.size(); ++i) {
+      const std::string stage = absl::StrCat(i + 1);
+      AddSample(seconds, {{"pipeline_stage", stage}, {"state", "busy"}}, totals[i].busy_seconds);
+      AddSample(seconds, {{"pipeline_stage", stage}, {"state", "expert_wait"}}, totals[i].expert_wait_seconds);
+      AddSample(seconds, {{"pipeline_stage", stage}, {"state", "stage_wait"}}, totals[i].stage_wait_seconds);
+    }
+    families.push_back(std::move(seconds));
   }
 
   void AddTokens(std::vector<MetricFamily>& families) const {

@@ -26,6 +26,7 @@ struct Engine::Step {
   };
 
   StepInput input;
+  int cut = 1;  // micro-batches that it was to be cut into
   int64_t tokens = 0;
   int64_t prompt_tokens = 0;  // of them in chunks of prompts
   std::vector<std::pair<Sequence*, int64_t>> computed;  // tokens of each sequence
@@ -72,6 +73,7 @@ void Engine::Account(const Step& step, absl::Duration planning) {
   stats_.expert_wait_seconds += absl::ToDoubleSeconds(report.waits.expert);
   stats_.wire_wait_seconds += absl::ToDoubleSeconds(report.waits.wire);
   stats_.bubble_seconds += absl::ToDoubleSeconds(report.waits.bubble);
+  stats_.stage_wait_seconds += absl::ToDoubleSeconds(report.stage_wait);
   stats_.logits_seconds = absl::ToDoubleSeconds(runner_.projecting());
   stats_.sample_seconds = absl::ToDoubleSeconds(runner_.visiting());
   stats_.plan_seconds += absl::ToDoubleSeconds(planning);
@@ -103,6 +105,7 @@ std::vector<StepItem> Engine::Plan() {
 Engine::Step Engine::Prepare(const std::vector<StepItem>& plan) {
   const trace::Scope scope(&recorder_, track_, "plan", "", {});
   Step step;
+  step.input.step = ++step_number_;
   std::vector<int64_t> position(running_.size(), 0);  // of each sequence: the first one that is not placed yet
   for (const StepItem& item : plan) {
     Sequence& sequence = *running_[item.sequence];
@@ -117,9 +120,11 @@ Engine::Step Engine::Prepare(const std::vector<StepItem>& plan) {
     step.prompt_tokens += sequence.decoding() ? 0 : item.num_tokens;
     position[item.sequence] = sequence.cached;
   }
-  for (const scheduler::MicroBatch& micro_batch : scheduler::CutStep(plan, ChooseMicroBatches(step))) {
+  step.cut = ChooseMicroBatches(step);
+  for (const scheduler::MicroBatch& micro_batch : Cut(plan, step.cut)) {
     const auto index = static_cast<int32_t>(step.input.micro_batches.size());
     MicroBatchInput& input = step.input.micro_batches.emplace_back();
+    input.direction = micro_batch.direction;
     input.follows = micro_batch.follows;
     for (const StepItem& item : micro_batch.items) {
       Sequence& sequence = *running_[item.sequence];
@@ -131,6 +136,7 @@ Engine::Step Engine::Prepare(const std::vector<StepItem>& plan) {
                                  .block_table = sequence.table.blocks});
       input.ids.insert(input.ids.end(), sequence.tokens.begin() + begin,
                        sequence.tokens.begin() + begin + item.num_tokens);
+      input.num_rows = static_cast<int32_t>(input.ids.size());
       for (int64_t i = 0; i < item.num_tokens; ++i) {
         AddWanted(sequence, begin + i, {index, first_row + static_cast<int32_t>(i)}, step);
       }
@@ -146,9 +152,11 @@ void Engine::AddWanted(Sequence& sequence, int64_t position, RowRef row, Step& s
   if (request.request.pooling != Pooling::kNone) {
     if (last || request.request.pooling == Pooling::kMean) {
       step.hidden.Add(row, &sequence, position);
+      step.input.micro_batches[row.micro_batch].wanted.push_back(row.row);
     }
   } else if (last || (of_prompt && request.request.sampling.prompt_logprobs.has_value())) {
     step.logits.Add(row, &sequence, position);
+    step.input.micro_batches[row.micro_batch].wanted.push_back(row.row);
   }
 }
 
@@ -157,9 +165,17 @@ int Engine::ChooseMicroBatches(const Step& step) {
   return step_micro_batches_ > 0 ? step_micro_batches_ : cutter_.Choose(step.tokens, step.prompt_tokens);
 }
 
+std::vector<scheduler::MicroBatch> Engine::Cut(const std::vector<StepItem>& plan, int count) const {
+  std::vector<int> directions;
+  for (const StepItem& item : plan) {
+    directions.push_back(running_[item.sequence]->direction);
+  }
+  return scheduler::CutStep(plan, directions, runner_.place().layout.num_directions(), count);
+}
+
 void Engine::Learn(const Step& step) {
   const scheduler::StepReport& report = runner_.report();
-  cutter_.Observe(step.tokens, step.prompt_tokens, report.micro_batches, absl::ToDoubleSeconds(report.total()),
+  cutter_.Observe(step.tokens, step.prompt_tokens, step.cut, absl::ToDoubleSeconds(report.total()),
                   report.layers);
 }
 
@@ -169,7 +185,7 @@ absl::Status Engine::Execute(Step& step) {
   now_ = absl::Now();
   for (const auto& [sequence, tokens] : step.computed) {
     sequence->cached += tokens;
-    blocks_.Publish(sequence->table, sequence->tokens, sequence->cached, sequence->request->request.cache_salt);
+    blocks_.Publish(sequence->table, sequence->tokens, sequence->cached, CacheSalt(*sequence));
     queue_.Charge(sequence->request->request.user, tokens);
   }
   RETURN_IF_ERROR(runner_.VisitHidden(step.hidden.rows, [&](int64_t i, absl::Span<float> row) {
@@ -241,6 +257,7 @@ void Engine::Fork(const Sequence& parent, int32_t choice, TokenChooser::Choice c
   child->forked = true;
   child->tokens = parent.tokens;
   child->cached = parent.cached;
+  child->direction = parent.direction;
   child->table = blocks_.Share(parent.table);
   child->rules = std::make_unique<LogitsRules>(*parent.rules);
   if (parent.constraint != nullptr) {

@@ -1,6 +1,7 @@
 #include "router/model_runner.h"
 
 #include <algorithm>
+#include <numeric>
 
 #include "base/status.h"
 
@@ -25,10 +26,11 @@ using scheduler::Pipeline;
 using scheduler::PipelineTask;
 
 ModelRunner::ModelRunner(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
-                         ModelRunnerOptions options)
+                         ModelRunnerOptions options, StagePlace place)
     : decoder_(decoder),
       workers_(workers),
       options_(options),
+      place_(place),
       dispatcher_(decoder, workers, counters, options.dispatch_timeout),
       exchanges_(workers.num_workers()),
       tracks_(options.recorder, workers.num_workers()) {
@@ -43,6 +45,9 @@ absl::Status ModelRunner::Allocate() {
   const int64_t group = std::min(options_.max_sequences, kMaxRowGroup);
   ASSIGN_OR_RETURN(cache_, decoder_.AllocateKvCache(options_.num_kv_blocks, options_.kv_block_size));
   RETURN_IF_ERROR(AllocateLanes(1));
+  if (!place_.head()) {
+    return absl::OkStatus();
+  }
   ASSIGN_OR_RETURN(logits_, backend.Allocate(DType::kF32, {group, decoder_.spec().vocab_size}));
   ASSIGN_OR_RETURN(hidden_, backend.Allocate(DType::kF32, {group, decoder_.spec().hidden_size}));
   return absl::OkStatus();
@@ -62,17 +67,18 @@ absl::Status ModelRunner::AllocateLanes(size_t count) {
   return absl::OkStatus();
 }
 
-// Adds its lifetime to a total.
-class ModelRunner::Stretch {
- public:
-  explicit Stretch(absl::Duration& total) : total_(total) {}
-  Stretch(const Stretch&) = delete;
-  ~Stretch() { total_ += absl::Now() - begin_; }
-
- private:
-  absl::Duration& total_;
-  const absl::Time begin_ = absl::Now();
-};
+// The largest micro-batch gets the largest lane: the i-th largest of a step of n tokens has at most n / (i + 1).
+void ModelRunner::AssignLanes(const StepInput& step) {
+  std::vector<size_t> by_size(step.micro_batches.size());
+  std::iota(by_size.begin(), by_size.end(), 0);
+  std::stable_sort(by_size.begin(), by_size.end(), [&](size_t a, size_t b) {
+    return step.micro_batches[a].num_rows > step.micro_batches[b].num_rows;
+  });
+  lane_of_.resize(by_size.size());
+  for (size_t lane = 0; lane < by_size.size(); ++lane) {
+    lane_of_[by_size[lane]] = lane;
+  }
+}
 
 trace::Scope ModelRunner::Traced(const char* name, const Lane& lane, int layer) const {
   return {options_.recorder, tracks_.router(), name, lane.phase,
@@ -81,69 +87,91 @@ trace::Scope ModelRunner::Traced(const char* name, const Lane& lane, int layer) 
 
 absl::Status ModelRunner::Forward(const StepInput& step) {
   RETURN_IF_ERROR(AllocateLanes(step.micro_batches.size()));
+  AssignLanes(step);
   report_ = {.micro_batches = static_cast<int>(step.micro_batches.size())};
   waits_.clear();
   trips_.clear();
-  BeginStep(step);
+  flights_ = 0;
+  RETURN_IF_ERROR(BeginStep(step));
   RETURN_IF_ERROR(RunPipeline(step));
   EndStep(step);
   return decoder_.backend().Record()->Wait();
 }
 
-void ModelRunner::BeginStep(const StepInput& step) {
+absl::Status ModelRunner::BeginStep(const StepInput& step) {
   const Stretch stretch(report_.router);
+  if (place_.handover != nullptr) {
+    RETURN_IF_ERROR(place_.handover->Begin(step));
+  }
   if (!step.copies.empty()) {
     decoder_.CopyBlocks(cache_, step.copies);
   }
   for (size_t i = 0; i < step.micro_batches.size(); ++i) {
     const MicroBatchInput& input = step.micro_batches[i];
-    Lane& lane = lanes_[i];
+    Lane& lane = LaneOf(static_cast<int32_t>(i));
     lane.layout = decoder_.backend().PrepareBatch(input.sequences, options_.kv_block_size);
     lane.flight.reset();
     lane.index = static_cast<int32_t>(i);
     lane.phase = PhaseOf(input);
+    lane.path = {.layers = place_.layout.LayersOf(place_.stage, input.direction),
+                 .follows = input.follows,
+                 .enters = place_.stage != place_.layout.FirstStage(input.direction),
+                 .leaves = place_.stage != place_.layout.LastStage(input.direction)};
     lane.cost = {};
-    lane.load.tokens = static_cast<int64_t>(input.ids.size());
-    lane.load.has_prompt = input.sequences.size() < input.ids.size();
-    const trace::Scope scope = Traced("embedding", lane, 0);
-    decoder_.Embed(input.ids, lane.activations);
+    lane.load.tokens = input.num_rows;
+    lane.load.has_prompt = static_cast<int64_t>(input.sequences.size()) < input.num_rows;
+    if (!lane.path.enters) {
+      const trace::Scope scope = Traced("embedding", lane, 0);
+      decoder_.Embed(input.ids, lane.activations);
+    }
   }
+  return absl::OkStatus();
 }
 
 absl::Status ModelRunner::RunPipeline(const StepInput& step) {
-  std::vector<bool> follows;
-  for (const MicroBatchInput& input : step.micro_batches) {
-    follows.push_back(input.follows);
+  std::vector<scheduler::PipelinePath> paths;
+  for (size_t i = 0; i < step.micro_batches.size(); ++i) {
+    paths.push_back(LaneOf(static_cast<int32_t>(i)).path);
   }
-  Pipeline pipeline(shape_, std::move(follows));
+  Pipeline pipeline(shape_, std::move(paths), /*window=*/0);
   // Flights of a step that failed answer into a queue that nobody reads any more.
   const auto arrivals = std::make_shared<ArrivalQueue>(workers_.doorbell());
-  const auto poll = [this] { workers_.Poll(); };
+  const auto results = std::make_shared<ArrivalQueue>(workers_.doorbell());
+  ExpectInputs(step, arrivals);
+  ExpectResults(step, results);
   while (true) {
-    poll();
+    workers_.Poll();
     while (const std::optional<int32_t> arrived = arrivals->TryPop()) {
       pipeline.OnArrived(*arrived);
     }
     const PipelineTask task = pipeline.Next();
     switch (task.kind) {
       case PipelineTask::Kind::kDone:
-        return absl::OkStatus();
-      case PipelineTask::Kind::kWait: {
-        const trace::Scope scope(options_.recorder, tracks_.router(), "wait", "", {});
-        const absl::Time begin = absl::Now();
-        pipeline.OnArrived(arrivals->Pop(poll));
-        waits_.push_back({begin, absl::Now()});
+        return CollectResults(step, *results);
+      case PipelineTask::Kind::kWait:
+        WaitForArrival(*arrivals, pipeline);
         break;
-      }
       case PipelineTask::Kind::kSharedExpert:
-        RunSharedExpert(lanes_[task.micro_batch], task.layer);
+        RunSharedExpert(LaneOf(task.micro_batch), task.layer);
         pipeline.OnDone(task);
         break;
       case PipelineTask::Kind::kAdvance:
-        RETURN_IF_ERROR(Advance(task, pipeline.OwesSharedExpert(task.micro_batch), arrivals));
+        RETURN_IF_ERROR(Advance(step, task, pipeline.OwesSharedExpert(task.micro_batch), arrivals));
         pipeline.OnDone(task);
         break;
     }
+  }
+}
+
+void ModelRunner::WaitForArrival(ArrivalQueue& arrivals, Pipeline& pipeline) {
+  const trace::Scope scope(options_.recorder, tracks_.router(), flights_ > 0 ? "wait" : "wait for stages", "", {});
+  const absl::Time begin = absl::Now();
+  pipeline.OnArrived(arrivals.Pop([this] { workers_.Poll(); }));
+  const absl::Time end = absl::Now();
+  if (flights_ > 0) {
+    waits_.push_back({begin, end});
+  } else {
+    report_.stage_wait += end - begin;
   }
 }
 
@@ -158,9 +186,9 @@ void ModelRunner::RunSharedExpert(Lane& lane, int layer) {
   lane.cost.shared += absl::ToDoubleSeconds(spent);
 }
 
-absl::Status ModelRunner::Advance(const PipelineTask& task, bool owes_shared_expert,
+absl::Status ModelRunner::Advance(const StepInput& step, const PipelineTask& task, bool owes_shared_expert,
                                   const std::shared_ptr<ArrivalQueue>& arrivals) {
-  Lane& lane = lanes_[task.micro_batch];
+  Lane& lane = LaneOf(task.micro_batch);
   if (lane.flight.has_value() && owes_shared_expert) {
     RunSharedExpert(lane, task.layer - 1);
   }
@@ -170,7 +198,12 @@ absl::Status ModelRunner::Advance(const PipelineTask& task, bool owes_shared_exp
     if (lane.flight.has_value()) {
       RETURN_IF_ERROR(Land(lane, task.layer - 1));
     }
-    if (task.layer < decoder_.spec().num_layers()) {
+    if (task.layer == lane.path.layers.begin && lane.path.enters) {
+      RETURN_IF_ERROR(Enter(step, task.micro_batch));
+    }
+    if (task.layer == lane.path.layers.end) {
+      RETURN_IF_ERROR(Leave(step, task.micro_batch));
+    } else {
       RETURN_IF_ERROR(RunLayer(lane, task.layer, [arrivals, i = task.micro_batch] { arrivals->Push(i); }));
     }
   }
@@ -195,6 +228,7 @@ absl::Status ModelRunner::RunLayer(Lane& lane, int layer, std::function<void()> 
   }
   const trace::Scope scope = Traced("dispatch", lane, layer);
   ASSIGN_OR_RETURN(lane.flight, dispatcher_.Start(layer, lane.activations, lane.buffers, std::move(arrived)));
+  ++flights_;
   return absl::OkStatus();
 }
 
@@ -202,6 +236,7 @@ absl::Status ModelRunner::RunLayer(Lane& lane, int layer, std::function<void()> 
 absl::Status ModelRunner::Land(Lane& lane, int layer) {
   ExpertFlight flight = *std::move(lane.flight);
   lane.flight.reset();
+  --flights_;
   const trace::Scope scope = Traced("combine", lane, layer);
   ASSIGN_OR_RETURN(const FlightReport report, dispatcher_.Finish(std::move(flight), lane.buffers, lane.activations));
   decoder_.Combine(layer, lane.activations);
@@ -218,20 +253,24 @@ absl::Status ModelRunner::Land(Lane& lane, int layer) {
 }
 
 void ModelRunner::EndStep(const StepInput& step) {
-  const auto layers = static_cast<int>(std::count(shape_.experts.begin(), shape_.experts.end(), true));
   std::vector<bool> follows;
+  int most_layers = 0;
   for (int i = 0; i < report_.micro_batches; ++i) {
-    scheduler::LayerCost cost = lanes_[i].cost;
+    const Lane& lane = LaneOf(i);
+    const auto first = shape_.experts.begin() + lane.path.layers.begin;
+    const auto layers = static_cast<int>(std::count(first, first + lane.path.layers.size(), true));
+    scheduler::LayerCost cost = lane.cost;
     for (double* part : {&cost.router, &cost.shared, &cost.expert, &cost.wire}) {
       *part /= std::max(layers, 1);
     }
-    report_.layers.emplace_back(lanes_[i].load, cost);
+    report_.layers.emplace_back(lane.load, cost);
     follows.push_back(step.micro_batches[i].follows);
+    most_layers = std::max(most_layers, layers);
   }
   report_.distinct = scheduler::DistinctShare(trips_);
   report_.waits = scheduler::SplitWaits(waits_, trips_);
-  report_.exposed = scheduler::ExposedCommunication(report_, follows, layers, shape_.shared_experts);
-  report_.ideal = scheduler::IdealTime(report_, layers);
+  report_.exposed = scheduler::ExposedCommunication(report_, follows, most_layers, shape_.shared_experts);
+  report_.ideal = scheduler::IdealTime(report_, most_layers);
 }
 
 absl::Status ModelRunner::VisitLogits(absl::Span<const RowRef> rows, RowVisitor visit) {
@@ -278,7 +317,7 @@ void ModelRunner::GatherHidden(absl::Span<const RowRef> rows) {
     for (size_t i = begin; i < rows.size() && rows[i].micro_batch == lane; ++i) {
       of_lane.push_back(rows[i].row);
     }
-    decoder_.Hidden(of_lane, lanes_[lane].activations,
+    decoder_.Hidden(of_lane, LaneOf(lane).activations,
                     hidden_.Rows(static_cast<int64_t>(begin), static_cast<int64_t>(of_lane.size())));
   }
 }

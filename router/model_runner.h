@@ -1,5 +1,8 @@
 // Runs one step through the model: its micro-batches go through the layers as scheduler::Pipeline says, each with its
 // own working memory; then the rows that are wanted at the end. Owns KV cache and working memory.
+//
+// With pipeline stages it computes the layers of its stage: micro-batches also come from and go to other stages
+// (StageHandover), and the head gets the final hidden states of the wanted rows back.
 #pragma once
 
 #include <cstdint>
@@ -10,12 +13,14 @@
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "absl/types/span.h"
 #include "model/decoder.h"
 #include "base/trace.h"
 #include "router/arrival_queue.h"
 #include "router/exchange_counters.h"
 #include "router/expert_dispatcher.h"
+#include "router/stage_handover.h"
 #include "router/step_tracks.h"
 #include "scheduler/pipeline.h"
 #include "scheduler/step_report.h"
@@ -31,17 +36,8 @@ struct ModelRunnerOptions {
   trace::Recorder* recorder = nullptr;  // must outlive the runner
 };
 
-// The tokens of a micro-batch: rows of all its sequences behind each other.
-struct MicroBatchInput {
-  std::vector<int32_t> ids;
-  std::vector<compute::SequenceRows> sequences;
-  bool follows = false;  // its first sequence goes on where the micro-batch before ends
-};
-
-struct StepInput {
-  std::vector<compute::BlockCopy> copies;  // KV blocks to copy before anything is written
-  std::vector<MicroBatchInput> micro_batches;
-};
+using StepInput = transport::StageStep;
+using MicroBatchInput = transport::StageMicroBatch;
 
 struct RowRef {
   int32_t micro_batch = 0;
@@ -51,14 +47,15 @@ struct RowRef {
 // Not thread-safe: belongs to the engine's thread. `decoder` and `workers` must outlive it.
 class ModelRunner {
  public:
-  ModelRunner(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters, ModelRunnerOptions options);
+  ModelRunner(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters, ModelRunnerOptions options,
+              StagePlace place);
 
   // Errors: RESOURCE_EXHAUSTED.
   absl::Status Allocate();
 
-  // Computes a step and leaves its final hidden states. Micro-batch i of a step of n
-  // tokens has at most ceil(n / (i + 1)). Errors: UNAVAILABLE (a worker was lost), DEADLINE_EXCEEDED, or what a worker or
-  // the device said; the step's KV entries are then undefined.
+  // Computes a step and, on the head, leaves its final hidden states. Errors: UNAVAILABLE (a worker or a stage was lost),
+  // DEADLINE_EXCEEDED, CANCELLED (the head gave the step up), or what a worker or the device said; the step's KV entries
+  // are then undefined.
   absl::Status Forward(const StepInput& step);
 
   // Of rows of the last step, ascending by micro-batch. The row handed over belongs to the callee until it returns.
@@ -67,6 +64,7 @@ class ModelRunner {
   absl::Status VisitHidden(absl::Span<const RowRef> rows, RowVisitor visit);  // [hidden_size]
 
   const scheduler::PipelineShape& shape() const { return shape_; }
+  const StagePlace& place() const { return place_; }
 
   // Of the last Forward.
   const scheduler::StepReport& report() const { return report_; }
@@ -86,22 +84,45 @@ class ModelRunner {
     std::optional<ExpertFlight> flight;
     int32_t index = 0;
     const char* phase = "";  // in traces
+    scheduler::PipelinePath path;
     scheduler::MicroBatchLoad load;
     scheduler::LayerCost cost;  // summed over layers
   };
 
-  // Measures a stretch of the engine's time.
-  class Stretch;
+  // Adds its lifetime, a stretch of the engine's time, to a total.
+  class Stretch {
+   public:
+    explicit Stretch(absl::Duration& total) : total_(total) {}
+    Stretch(const Stretch&) = delete;
+    ~Stretch() { total_ += absl::Now() - begin_; }
+
+   private:
+    absl::Duration& total_;
+    const absl::Time begin_ = absl::Now();
+  };
 
   absl::Status AllocateLanes(size_t count);
+  void AssignLanes(const StepInput& step);
+  Lane& LaneOf(int32_t micro_batch) { return lanes_[lane_of_[micro_batch]]; }
   // A stretch of the engine's time in the trace.
   trace::Scope Traced(const char* name, const Lane& lane, int layer) const;
-  void BeginStep(const StepInput& step);
+  absl::Status BeginStep(const StepInput& step);
   absl::Status RunPipeline(const StepInput& step);
+  void WaitForArrival(ArrivalQueue& arrivals, scheduler::Pipeline& pipeline);
   void EndStep(const StepInput& step);
-  absl::Status Advance(const scheduler::PipelineTask& task, bool owes_shared_expert,
+  absl::Status Advance(const StepInput& step, const scheduler::PipelineTask& task, bool owes_shared_expert,
                        const std::shared_ptr<ArrivalQueue>& arrivals);
   absl::Status RunLayer(Lane& lane, int layer, std::function<void()> arrived);
+
+  // Other stages (model_runner_stages.cc).
+  bool AwaitsResult(const MicroBatchInput& input) const;
+  void ExpectInputs(const StepInput& step, const std::shared_ptr<ArrivalQueue>& arrivals);
+  void ExpectResults(const StepInput& step, const std::shared_ptr<ArrivalQueue>& results);
+  absl::Status Enter(const StepInput& step, int32_t micro_batch);
+  absl::Status Leave(const StepInput& step, int32_t micro_batch);
+  absl::Status CollectResults(const StepInput& step, ArrivalQueue& results);
+  absl::StatusOr<transport::FrameBuffer> TakeRows(const StepInput& step, int32_t micro_batch, int64_t rows);
+
   absl::Status Land(Lane& lane, int layer);
   void RunSharedExpert(Lane& lane, int layer);
   absl::Status Visit(absl::Span<const RowRef> rows, const compute::Tensor& out, RowVisitor visit);
@@ -110,10 +131,13 @@ class ModelRunner {
   const model::Decoder& decoder_;
   WorkerPool& workers_;
   const ModelRunnerOptions options_;
+  const StagePlace place_;
   scheduler::PipelineShape shape_;
   ExpertDispatcher dispatcher_;
   model::KvCache cache_;
-  std::vector<Lane> lanes_;
+  std::vector<Lane> lanes_;        // lane i has room for a step's share of i + 1 micro-batches of one size
+  std::vector<size_t> lane_of_;    // of each micro-batch
+  int flights_ = 0;                // under way
   compute::Tensor hidden_;  // [group of rows, hidden_size] f32
   compute::Tensor logits_;  // [group of rows, vocab_size] f32
   std::vector<float> host_rows_;

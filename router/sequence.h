@@ -41,6 +41,7 @@ struct Sequence {
   bool forked = false;  // stands for its own answer only
   std::vector<int32_t> tokens;
   int64_t cached = 0;
+  int direction = 0;  // through the pipeline stages; set when it joins the batch
   BlockTable table;
   std::unique_ptr<LogitsRules> rules;
   std::shared_ptr<MaskedConstraint> constraint;  // null: any token

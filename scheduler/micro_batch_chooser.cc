@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "scheduler/pipeline_simulator.h"
+#include "scheduler/stage_simulator.h"
 
 namespace tandem::scheduler {
 namespace {
@@ -32,10 +33,28 @@ double MicroBatchChooser::Predict(int64_t tokens, int64_t prompt_tokens, int m) 
     costs.push_back(costs_.Predict({.tokens = size, .has_prompt = has_prompt}));
     begin += size;
   }
+  if (stages_.num_stages > 1) {
+    return SimulateStaged(follows, costs);
+  }
   PipelineShape shape = shape_;
   shape.experts.resize(std::min(shape.experts.size(), kSimulatedLayers), true);
   const double scale = static_cast<double>(shape_.experts.size()) / static_cast<double>(shape.experts.size());
   return SimulateStep(shape, follows, costs).seconds * scale;
+}
+
+double MicroBatchChooser::SimulateStaged(const std::vector<bool>& follows, absl::Span<const LayerCost> costs) const {
+  StageSimulation simulation = {.layout = stages_};
+  const int of_stage = std::max(1, static_cast<int>(kSimulatedLayers) / stages_.num_stages);
+  simulation.layout.num_layers = std::min(stages_.num_layers, of_stage * stages_.num_stages);
+  simulation.shape.shared_experts = shape_.shared_experts;
+  simulation.shape.experts.assign(simulation.layout.num_layers, true);
+  std::vector<SimulatedMicroBatch> micro_batches(costs.size());
+  for (size_t i = 0; i < costs.size(); ++i) {
+    const auto direction = static_cast<int>(i * simulation.layout.num_directions() / costs.size());
+    const bool begins = i == 0 || micro_batches[i - 1].direction != direction;
+    micro_batches[i] = {.direction = direction, .follows = follows[i] && !begins, .cost = costs[i]};
+  }
+  return SimulateStages(simulation, micro_batches).seconds * stages_.num_layers / simulation.layout.num_layers;
 }
 
 int MicroBatchChooser::Choose(int64_t tokens, int64_t prompt_tokens) {

@@ -12,6 +12,7 @@
 #include "scheduler/cost_model.h"
 #include "scheduler/micro_batches.h"
 #include "scheduler/pipeline.h"
+#include "scheduler/stage_layout.h"
 
 namespace tandem::scheduler {
 
@@ -20,7 +21,8 @@ inline constexpr int kMaxMicroBatches = 8;
 // Pure but for what it has learned; not thread-safe.
 class MicroBatchChooser {
  public:
-  explicit MicroBatchChooser(PipelineShape shape) : shape_(std::move(shape)) {}
+  // With several pipeline stages, steps are those of all of them, and the others are taken to cost what this one does.
+  explicit MicroBatchChooser(PipelineShape shape, StageLayout stages = {}) : shape_(std::move(shape)), stages_(stages) {}
 
   // 1 … kMaxMicroBatches. Steps of a kind (size class, with or without prompts) that were not seen before try the cuts
   // once each, m = 1 first; then the best by corrected prediction is taken, which has to be 1 % better than m = 1.
@@ -51,9 +53,11 @@ class MicroBatchChooser {
     int uses_left = 0;
   };
 
+  double SimulateStaged(const std::vector<bool>& follows, absl::Span<const LayerCost> costs) const;
   static Key KeyOf(int64_t tokens, int64_t prompt_tokens);
 
   const PipelineShape shape_;
+  const StageLayout stages_;
   CostModel costs_;
   std::map<Key, Kind> kinds_;
 };

@@ -31,4 +31,33 @@ std::vector<MicroBatch> CutStep(absl::Span<const StepItem> items, int count) {
   return cut;
 }
 
+std::vector<MicroBatch> CutStep(absl::Span<const StepItem> items, absl::Span<const int> directions, int num_directions,
+                                int count) {
+  std::vector<std::vector<StepItem>> of_direction(num_directions);
+  std::vector<int64_t> tokens(num_directions, 0);
+  int64_t left = 0;
+  for (size_t i = 0; i < items.size(); ++i) {
+    of_direction[directions[i]].push_back(items[i]);
+    tokens[directions[i]] += items[i].num_tokens;
+    left += items[i].num_tokens;
+  }
+  std::vector<MicroBatch> cut;
+  for (int direction = 0; direction < num_directions; ++direction) {
+    if (tokens[direction] == 0) {
+      continue;
+    }
+    const auto others = static_cast<int>(std::count_if(tokens.begin() + direction + 1, tokens.end(),
+                                                       [](int64_t waiting) { return waiting > 0; }));
+    const auto share = static_cast<int>((count * tokens[direction] + left / 2) / left);
+    const int own = std::max(std::min(share, count - others), 1);
+    for (MicroBatch& micro_batch : CutStep(of_direction[direction], own)) {
+      micro_batch.direction = direction;
+      cut.push_back(std::move(micro_batch));
+    }
+    count -= own;
+    left -= tokens[direction];
+  }
+  return cut;
+}
+
 }  // namespace tandem::scheduler

@@ -11,6 +11,7 @@ namespace tandem::scheduler {
 
 struct MicroBatch {
   std::vector<StepItem> items;
+  int direction = 0;     // through pipeline stages
   bool follows = false;  // its first item goes on with the sequence that the micro-batch before ends with
 };
 
@@ -19,5 +20,10 @@ struct MicroBatch {
 // Items keep their order, so decodes and prompts gather in different micro-batches: unlike phases are then in different
 // places at the same time.
 std::vector<MicroBatch> CutStep(absl::Span<const StepItem> items, int count);
+
+// The same for items of several directions, which do not mix: `directions[i]` is that of items[i], below num_directions.
+// `count` is divided by the directions' tokens, with at least one for each that has any. Direction by direction.
+std::vector<MicroBatch> CutStep(absl::Span<const StepItem> items, absl::Span<const int> directions, int num_directions,
+                                int count);
 
 }  // namespace tandem::scheduler

@@ -1,26 +1,58 @@
 #include "scheduler/pipeline.h"
 
+#include <cstddef>
 #include <utility>
 
 namespace tandem::scheduler {
 
-Pipeline::Pipeline(const PipelineShape& shape, std::vector<bool> follows)
+namespace {
+
+std::vector<PipelinePath> WholeWay(const PipelineShape& shape, const std::vector<bool>& follows) {
+  std::vector<PipelinePath> paths;
+  for (const bool follow : follows) {
+    paths.push_back({.layers = {0, static_cast<int>(shape.experts.size())}, .follows = follow});
+  }
+  return paths;
+}
+
+}  // namespace
+
+Pipeline::Pipeline(const PipelineShape& shape, const std::vector<bool>& follows)
+    : Pipeline(shape, WholeWay(shape, follows), /*window=*/0) {}
+
+Pipeline::Pipeline(const PipelineShape& shape, std::vector<PipelinePath> paths, int window)
     : shape_(shape),
-      follows_(std::move(follows)),
-      states_(follows_.size()),
-      unfinished_(static_cast<int32_t>(follows_.size())) {}
+      paths_(std::move(paths)),
+      window_(window),
+      states_(paths_.size()),
+      unfinished_(static_cast<int32_t>(paths_.size())) {
+  for (std::size_t i = 0; i < paths_.size(); ++i) {
+    states_[i].next_layer = paths_[i].layers.begin;
+    states_[i].entering = paths_[i].enters;
+  }
+}
 
 bool Pipeline::CanAdvance(int32_t i) const {
   const State& state = states_[i];
-  const bool last = state.next_layer == static_cast<int32_t>(shape_.experts.size());
-  return !state.finished && !state.away && (last || !follows_[i] || states_[i - 1].next_layer > state.next_layer);
+  if (state.finished || state.away || state.entering) {
+    return false;
+  }
+  if (state.next_layer == paths_[i].layers.begin && window_ > 0 && inside_ >= window_) {
+    return false;
+  }
+  const bool last = state.next_layer == paths_[i].layers.end;
+  return last || !paths_[i].follows || states_[i - 1].next_layer > state.next_layer;
 }
 
-bool Pipeline::Before(int32_t a, int32_t b, bool workers_idle) const {
-  if (workers_idle && states_[a].owes_shared != states_[b].owes_shared) {
+bool Pipeline::Before(int32_t a, int32_t b) const {
+  if (away_ == 0 && states_[a].owes_shared != states_[b].owes_shared) {
     return states_[b].owes_shared;
   }
-  return states_[a].next_layer < states_[b].next_layer;
+  if (paths_[a].layers.begin != paths_[b].layers.begin) {
+    return paths_[a].layers.begin < paths_[b].layers.begin;
+  }
+  return paths_[a].leaves ? states_[a].next_layer > states_[b].next_layer
+                          : states_[a].next_layer < states_[b].next_layer;
 }
 
 PipelineTask Pipeline::Next() const {
@@ -29,7 +61,7 @@ PipelineTask Pipeline::Next() const {
   }
   int32_t best = -1;
   for (int32_t i = 0; i < num_micro_batches(); ++i) {
-    if (CanAdvance(i) && (best < 0 || Before(i, best, away_ == 0))) {
+    if (CanAdvance(i) && (best < 0 || Before(i, best))) {
       best = i;
     }
   }
@@ -53,9 +85,11 @@ void Pipeline::OnDone(const PipelineTask& task) {
   if (task.kind != PipelineTask::Kind::kAdvance) {
     return;
   }
-  if (task.layer == static_cast<int32_t>(shape_.experts.size())) {
+  inside_ += task.layer == paths_[task.micro_batch].layers.begin ? 1 : 0;
+  if (task.layer == paths_[task.micro_batch].layers.end) {
     state.finished = true;
     --unfinished_;
+    --inside_;
     return;
   }
   ++state.next_layer;
@@ -68,7 +102,12 @@ void Pipeline::OnDone(const PipelineTask& task) {
 }
 
 void Pipeline::OnArrived(int32_t micro_batch) {
-  states_[micro_batch].away = false;
+  State& state = states_[micro_batch];
+  if (state.entering) {
+    state.entering = false;
+    return;
+  }
+  state.away = false;
   --away_;
 }
 

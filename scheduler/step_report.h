@@ -53,6 +53,7 @@ struct StepReport {
   absl::Duration router;   // embedding, attention, gate, dispatch, combine
   absl::Duration shared;   // shared experts
   WaitParts waits;         // the router had nothing to do
+  absl::Duration stage_wait;  // nor was anything of it under way: it waited for other pipeline stages
   absl::Duration exposed;  // communication that prolonged the step: ExposedCommunication
   absl::Duration ideal;    // IdealTime
   absl::Duration expert;   // of the slowest worker of every dispatch, computing; hidden or not
@@ -61,7 +62,7 @@ struct StepReport {
   int micro_batches = 0;
   std::vector<std::pair<MicroBatchLoad, LayerCost>> layers;  // of each micro-batch, averaged over layers with experts
 
-  absl::Duration total() const { return router + shared + waits.expert + waits.wire + waits.bubble; }
+  absl::Duration total() const { return router + shared + waits.expert + waits.wire + waits.bubble + stage_wait; }
 };
 
 // By how much the step would have been shorter if the wire took no time: its waits but for bubbles, less the waits for

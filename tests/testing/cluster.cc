@@ -9,6 +9,7 @@
 #include "base/status.h"
 #include "compute/cpu/cpu_backend.h"
 #include "model/weights.h"
+#include "router/stage_share.h"
 #include "scheduler/placement.h"
 #include "transport/grpc_channel.h"
 #include "transport/in_process_channel.h"
@@ -48,32 +49,54 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
   c.checkpoint_.set_fp8_block(spec.fp8_block_rows, spec.fp8_block_cols);
   ASSIGN_OR_RETURN(c.dtypes_, model::ChooseDTypes(options.dtype, options.kv_cache_dtype, spec, options.wire_dtype));
   c.identity_ = {c.checkpoint_.Digest(c.config_.config_json), spec.model_type, c.dtypes_.weights, c.dtypes_.wire};
-  c.backend_ = compute::cpu::CreateCpuBackend({.num_threads = options.router_threads});
-  router::WorkerPool::Options pool;
-  pool.doorbell = std::make_shared<transport::Doorbell>(transport::kDefaultSpin);
-  std::vector<router::WorkerPool::ChannelFactory> channels;
-  if (options.num_workers == 0) {
-    c.store_ = std::make_unique<expert_worker::ExpertStore>(c.Loader(c.backend_.get()));
-    c.probe_ = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
-    c.inline_experts_ = std::make_unique<expert_worker::InlineExperts>(
-        expert_worker::WorkerIdentity{"inline", c.identity_}, *c.backend_, *c.store_, *c.probe_);
-    channels.push_back([&c](const std::function<void()>&) {
-      return transport::MakeInProcessChannel("inline", c.inline_experts_.get());
-    });
+  c.layout_ = {.num_stages = options.pipeline_stages, .num_layers = spec.num_layers(), .policy = options.stage_policy};
+  constexpr int kBlock = compute::kAttentionTile;
+  c.max_model_len_ = std::min<int64_t>(1024, spec.max_position_embeddings);
+  c.num_kv_blocks_ =
+      options.num_kv_blocks > 0 ? options.num_kv_blocks : options.max_sequences * (c.max_model_len_ / kBlock + 1);
+  c.max_model_len_ = std::min(c.max_model_len_, c.num_kv_blocks_ * kBlock);
+  RETURN_IF_ERROR(c.StartWorkers());
+  c.routers_.resize(options.pipeline_stages);
+  for (int stage = options.pipeline_stages - 1; stage > 0; --stage) {
+    RETURN_IF_ERROR(c.StartRouter(stage));
+    RETURN_IF_ERROR(c.StartStage(stage));
   }
-  for (int i = 0; i < options.num_workers; ++i) {
+  RETURN_IF_ERROR(c.StartRouter(0));
+  RETURN_IF_ERROR(c.StartEngine());
+  return cluster;
+}
+
+absl::Status Cluster::StartWorkers() {
+  for (int i = 0; i < options_.num_workers; ++i) {
     auto node = std::make_unique<Node>();
     node->backend = compute::cpu::CreateCpuBackend({.num_threads = 1});
     node->address = "127.0.0.1:0";
-    if (options.shared_memory) {
+    if (options_.shared_memory) {
       static std::atomic<int> next_socket = 0;
       node->address = absl::StrCat("unix:", ::testing::TempDir(), "tandem-cluster-", getpid(), "-", next_socket++, ".sock");
     }
-    RETURN_IF_ERROR(c.StartServer(*node, i));
-    const auto transport = options.shared_memory ? transport::TransportChoice::kShm : transport::TransportChoice::kGrpc;
-    std::optional<transport::NetworkConditions> network = options.network;
-    if (network.has_value()) network->seed += static_cast<uint64_t>(i);
-    channels.push_back([address = node->address, transport, network, doorbell = pool.doorbell](std::function<void()> on_lost) {
+    RETURN_IF_ERROR(StartServer(*node, i));
+    nodes_.push_back(std::move(node));
+  }
+  return absl::OkStatus();
+}
+
+std::vector<router::WorkerPool::ChannelFactory> Cluster::MakeChannels(RouterNode& node) {
+  if (options_.num_workers == 0) {
+    node.store = std::make_unique<expert_worker::ExpertStore>(Loader(node.backend.get()));
+    node.probe = std::make_unique<expert_worker::ExpertProbe>(config_.spec.num_layers(), config_.spec.gate.num_experts);
+    node.inline_experts = std::make_unique<expert_worker::InlineExperts>(
+        expert_worker::WorkerIdentity{"inline", identity_}, *node.backend, *node.store, *node.probe);
+    return {[handler = node.inline_experts.get()](const std::function<void()>&) {
+      return transport::MakeInProcessChannel("inline", handler);
+    }};
+  }
+  std::vector<router::WorkerPool::ChannelFactory> channels;
+  const auto transport = options_.shared_memory ? transport::TransportChoice::kShm : transport::TransportChoice::kGrpc;
+  for (const auto& worker : nodes_) {
+    std::optional<transport::NetworkConditions> network = options_.network;
+    if (network.has_value()) network->seed += channels.size();
+    channels.push_back([address = worker->address, transport, network, doorbell = node.doorbell](std::function<void()> on_lost) {
       transport::GrpcChannelOptions grpc;
       grpc.transport = transport;
       grpc.doorbell = doorbell;
@@ -82,32 +105,72 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Start(ClusterOptions options) 
       return network.has_value() ? transport::MakeSimulatedNetworkChannel(std::move(channel), *network)
                                  : std::move(channel);
     });
-    c.nodes_.push_back(std::move(node));
   }
-  const int num_channels = static_cast<int>(channels.size());
-  c.pool_ = std::make_unique<router::WorkerPool>(
-      channels, c.identity_,
-      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, num_channels),
-      std::move(pool));
-  router::EngineOptions engine;
-  engine.max_batch_tokens = options.max_batch_tokens;
-  engine.max_sequences = options.max_sequences;
-  engine.max_queue = options.max_queue;
-  engine.max_model_len = std::min<int64_t>(1024, spec.max_position_embeddings);
-  engine.num_kv_blocks = options.num_kv_blocks > 0
-                             ? options.num_kv_blocks
-                             : options.max_sequences * (engine.max_model_len / engine.kv_block_size + 1);
-  engine.max_model_len = std::min(engine.max_model_len, engine.num_kv_blocks * engine.kv_block_size);
-  engine.prefix_caching = options.prefix_caching;
-  engine.micro_batches = options.micro_batches;
-  engine.eos_token_ids = c.config_.generation.eos_token_ids;
-  ASSIGN_OR_RETURN(model::RouterWeights weights,
-                   model::LoadRouterWeights(spec, c.checkpoint_, c.dtypes_, engine.max_model_len, *c.backend_, nullptr));
-  c.decoder_ = std::make_unique<model::Decoder>(spec, c.dtypes_, std::move(weights), *c.backend_);
-  RETURN_IF_ERROR(c.pool_->WaitUntilReady(absl::Now() + absl::Seconds(60), nullptr));
-  ASSIGN_OR_RETURN(c.engine_, router::Engine::Create(*c.decoder_, *c.pool_, engine));
-  return cluster;
+  return channels;
 }
+
+absl::Status Cluster::StartRouter(int stage) {
+  RouterNode& node = routers_[stage];
+  const model::ModelSpec& spec = config_.spec;
+  const model::ModelShare share = router::ShareOf(layout_, stage);
+  node.backend = compute::cpu::CreateCpuBackend({.num_threads = options_.router_threads});
+  node.doorbell = std::make_shared<transport::Doorbell>(transport::kDefaultSpin);
+  const std::vector<router::WorkerPool::ChannelFactory> channels = MakeChannels(node);
+  node.pool = std::make_unique<router::WorkerPool>(
+      channels, identity_,
+      scheduler::StaticPlacement(router::MoeLayersOf(share, spec), spec.gate.num_experts,
+                                 static_cast<int>(channels.size())),
+      router::WorkerPool::Options{.doorbell = node.doorbell});
+  ASSIGN_OR_RETURN(model::RouterWeights weights, model::LoadRouterWeights(spec, checkpoint_, dtypes_, max_model_len_,
+                                                                          *node.backend, nullptr, share));
+  node.decoder = std::make_unique<model::Decoder>(spec, dtypes_, std::move(weights), *node.backend);
+  return node.pool->WaitUntilReady(absl::Now() + absl::Seconds(60), nullptr);
+}
+
+transport::StageTerms Cluster::Terms(int stage) const {
+  return router::TermsOf(layout_, stage, identity_, dtypes_, compute::kAttentionTile, options_.max_batch_tokens,
+                         max_model_len_);
+}
+
+absl::Status Cluster::StartStage(int stage) {
+  RouterNode& node = routers_[stage];
+  router::PipelineStageOptions options = {.layout = layout_, .terms = Terms(stage)};
+  options.next_stage = stage + 1 < options_.pipeline_stages ? routers_[stage + 1].address : "";
+  options.runner = {.max_batch_tokens = options_.max_batch_tokens, .num_kv_blocks = num_kv_blocks_};
+  ASSIGN_OR_RETURN(node.stage, router::PipelineStage::Create(*node.decoder, *node.pool, std::move(options)));
+  ASSIGN_OR_RETURN(node.server, transport::StartStageServer(node.address, node.stage.get()));
+  node.address = absl::StrCat("127.0.0.1:", node.server->port());
+  return absl::OkStatus();
+}
+
+absl::Status Cluster::StartEngine() {
+  router::EngineOptions engine;
+  engine.max_batch_tokens = options_.max_batch_tokens;
+  engine.max_sequences = options_.max_sequences;
+  engine.max_queue = options_.max_queue;
+  engine.max_model_len = max_model_len_;
+  engine.num_kv_blocks = num_kv_blocks_;
+  engine.prefix_caching = options_.prefix_caching;
+  engine.micro_batches = options_.micro_batches;
+  engine.eos_token_ids = config_.generation.eos_token_ids;
+  engine.stages = layout_;
+  if (options_.pipeline_stages > 1) {
+    chain_ = std::make_unique<router::StageChain>(router::StageChain::Options{
+        .address = routers_[1].address, .terms = Terms(1), .step_timeout = options_.stage_timeout});
+    RETURN_IF_ERROR(chain_->WaitUntilReady(absl::Now() + absl::Seconds(60), nullptr));
+  }
+  ASSIGN_OR_RETURN(engine_, router::Engine::Create(*routers_[0].decoder, *routers_[0].pool, engine, chain_.get()));
+  return absl::OkStatus();
+}
+
+void Cluster::KillStage(int i) {
+  routers_[i].server.reset();
+  routers_[i].stage.reset();
+}
+
+absl::Status Cluster::RestartStage(int i) { return StartStage(i); }
+
+absl::Status Cluster::AwaitHealth() { return chain_->WaitUntilReady(absl::Now() + absl::Seconds(60), nullptr); }
 
 void Cluster::KillWorker(int i) { nodes_[i]->server.reset(); }
 

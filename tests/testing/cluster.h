@@ -1,5 +1,6 @@
 // A router engine with its expert workers for tests, all in this process: experts inline (0 workers), or real worker
-// servers behind gRPC on loopback.
+// servers behind gRPC on loopback. With pipeline stages, the others behind gRPC on loopback as well, each with a backend
+// and connections of its own.
 #pragma once
 
 #include <memory>
@@ -13,6 +14,7 @@
 #include "model/checkpoint.h"
 #include "model/config.h"
 #include "router/engine.h"
+#include "router/pipeline_stage.h"
 #include "transport/network_fate.h"
 
 namespace tandem::testing {
@@ -31,6 +33,9 @@ struct ClusterOptions {
   bool prefix_caching = true;
   bool shared_memory = false;  // between router and workers, instead of gRPC over TCP
   int micro_batches = 1;
+  int pipeline_stages = 1;
+  scheduler::StagePolicy stage_policy = scheduler::StagePolicy::kOneWay;
+  absl::Duration stage_timeout = absl::Seconds(60);
   // Between the router and each worker, with the worker's number added to the seed.
   std::optional<transport::NetworkConditions> network;
 };
@@ -54,15 +59,38 @@ class Cluster {
   std::vector<Generation> Generate(const std::vector<router::GenerationRequest>& requests);
 
   router::Engine& engine() { return *engine_; }
-  router::WorkerPool& workers() { return *pool_; }
+  router::WorkerPool& workers() { return *routers_[0].pool; }
   expert_worker::ExpertWorkerServer& worker(int i) { return *nodes_[i]->server; }
   const model::ModelSpec& spec() const { return config_.spec; }
+
+  // Ends stage i (1 …) abruptly, and starts a new one on the same address.
+  void KillStage(int i);
+  absl::Status RestartStage(int i);
+  const std::string& StageAddress(int i) const { return routers_[i].address; }
+  transport::StageTerms Terms(int stage) const;
+  // Waits until requests are taken again.
+  absl::Status AwaitHealth();
 
   // Ends a worker's server abruptly, and starts a new, empty one on the same address.
   void KillWorker(int i);
   absl::Status RestartWorker(int i);
 
  private:
+  // What every router process has: a share of the model, and ways to the experts.
+  struct RouterNode {
+    std::unique_ptr<compute::Backend> backend;
+    std::unique_ptr<expert_worker::ExpertStore> store;
+    std::unique_ptr<expert_worker::ExpertProbe> probe;
+    std::unique_ptr<expert_worker::InlineExperts> inline_experts;
+    std::unique_ptr<model::Decoder> decoder;
+    std::shared_ptr<transport::Doorbell> doorbell;
+    std::unique_ptr<router::WorkerPool> pool;
+    // Stages but the head.
+    std::string address = "127.0.0.1:0";
+    std::unique_ptr<router::PipelineStage> stage;
+    std::unique_ptr<transport::StageServer> server;
+  };
+
   struct Node {
     std::unique_ptr<compute::Backend> backend;
     std::string address;
@@ -70,6 +98,11 @@ class Cluster {
   };
 
   absl::Status StartServer(Node& node, int index);
+  absl::Status StartWorkers();
+  absl::Status StartRouter(int stage);
+  absl::Status StartStage(int stage);
+  absl::Status StartEngine();
+  std::vector<router::WorkerPool::ChannelFactory> MakeChannels(RouterNode& node);
   expert_worker::ExpertLoader Loader(compute::Backend* backend) const;
 
   ClusterOptions options_;
@@ -78,12 +111,11 @@ class Cluster {
   model::ModelDTypes dtypes_;
   transport::ModelIdentity identity_;
   std::vector<std::unique_ptr<Node>> nodes_;
-  std::unique_ptr<compute::Backend> backend_;
-  std::unique_ptr<expert_worker::ExpertStore> store_;
-  std::unique_ptr<expert_worker::ExpertProbe> probe_;
-  std::unique_ptr<expert_worker::InlineExperts> inline_experts_;
-  std::unique_ptr<model::Decoder> decoder_;
-  std::unique_ptr<router::WorkerPool> pool_;
+  scheduler::StageLayout layout_;
+  int64_t max_model_len_ = 0;
+  int64_t num_kv_blocks_ = 0;
+  std::vector<RouterNode> routers_;  // by stage
+  std::unique_ptr<router::StageChain> chain_;
   std::unique_ptr<router::Engine> engine_;
 };
 
