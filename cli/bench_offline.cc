@@ -24,6 +24,7 @@ struct OfflineFlags {
   ModelFlags model;
   EngineFlags engine;
   std::vector<int> expert_workers = {0, 2};
+  int worker_threads = 0;
   std::vector<int> batches = {1, 8};
   int prompt_tokens = 128;
   int output_tokens = 64;
@@ -112,6 +113,7 @@ absl::StatusOr<std::vector<Measurement>> MeasureWorkers(const OfflineFlags& flag
                                         .model_dir = flags.model.model_dir,
                                         .dtype = flags.model.dtype,
                                         .wire_dtype = flags.model.wire_dtype,
+                                        .threads = flags.worker_threads,
                                         .shared_memory = flags.engine.expert_transport != "grpc",
                                         .log = flags.log}));
   RETURN_IF_ERROR(local->AwaitReady(absl::Now() + absl::Minutes(10)));
@@ -181,6 +183,9 @@ void AddBenchOffline(CLI::App& bench, CommandResult& result) {
   command->add_option("--expert-workers", flags->expert_workers, "Numbers of local expert workers to measure")
       ->delimiter(',')
       ->check(CLI::Range(0, 64))
+      ->capture_default_str();
+  command->add_option("--worker-threads", flags->worker_threads, "Compute threads of each; 0: as tandem serve has it")
+      ->check(CLI::Range(0, 1024))
       ->capture_default_str();
   command->add_option("--batch", flags->batches, "Numbers of sequences at a time")
       ->delimiter(',')

@@ -41,7 +41,7 @@ struct Cell {
   int batch = 0;
   int micro_batches = 0;  // asked for
   StepTimes network;
-  StepTimes free;  // the same cut where pointers are handed over
+  StepTimes free;  // the same cut where frames arrive at once
   OverlapFigures figures;
 };
 
@@ -111,9 +111,9 @@ const StepTimes& MedianByStep(std::vector<StepTimes>& times) {
   return times[times.size() / 2];
 }
 
-// All cuts take turns with and without the network, so that a machine that changes its speed treats them alike.
-absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& network, OverlapRig& free, const OverlapFlags& flags,
-                                              double latency, int batch) {
+// All cuts take turns with and without latency, so that a machine that changes its speed treats them alike. The choice
+// comes after the fixed cuts: its costs are then those of this latency.
+absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& rig, const OverlapFlags& flags, double latency, int batch) {
   const DecodeRun run = {.batch = batch, .context = flags.context, .steps = flags.steps};
   std::vector<Cell> cells;
   for (const int micro_batches : flags.micro_batches) {
@@ -121,26 +121,32 @@ absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& network, OverlapRig& f
       cells.push_back({.latency = latency, .batch = batch, .micro_batches = micro_batches});
     }
   }
-  // The first run warms up; it also lets the choice learn this kind of step.
-  for (const Cell& cell : cells) {
-    RETURN_IF_ERROR(MeasureDecode(network.engine(), run, cell.micro_batches).status());
-    RETURN_IF_ERROR(MeasureDecode(free.engine(), run, std::max(cell.micro_batches, 1)).status());
-  }
+  std::stable_partition(cells.begin(), cells.end(),
+                        [](const Cell& cell) { return cell.micro_batches != kAutoMicroBatches; });
   std::vector<std::vector<StepTimes>> with(cells.size());
   std::vector<std::vector<StepTimes>> without(cells.size());
-  for (int round = 0; round < flags.rounds; ++round) {
+  for (int round = -1; round < flags.rounds; ++round) {  // the first one warms up
+    rig.SetLatency(absl::Seconds(latency));
+    std::vector<int> cuts;
     for (size_t i = 0; i < cells.size(); ++i) {
-      ASSIGN_OR_RETURN(const StepTimes times, MeasureDecode(network.engine(), run, cells[i].micro_batches));
+      ASSIGN_OR_RETURN(const StepTimes times, MeasureDecode(rig.engine(), run, cells[i].micro_batches));
+      cuts.push_back(static_cast<int>(std::lround(times.micro_batches)));
       with[i].push_back(times);
-      const int cut = static_cast<int>(std::lround(times.micro_batches));
-      ASSIGN_OR_RETURN(const StepTimes free_times, MeasureDecode(free.engine(), run, cut));
-      without[i].push_back(free_times);
+    }
+    rig.SetLatency(absl::ZeroDuration());
+    for (size_t i = 0; i < cells.size(); ++i) {
+      ASSIGN_OR_RETURN(const StepTimes times, MeasureDecode(rig.engine(), run, cuts[i]));
+      without[i].push_back(times);
+    }
+    if (round < 0) {
+      with.assign(cells.size(), {});
+      without.assign(cells.size(), {});
     }
   }
   for (size_t i = 0; i < cells.size(); ++i) {
     cells[i].network = MedianByStep(with[i]);
     cells[i].free = MedianByStep(without[i]);
-    cells[i].figures = Compare(cells[i].network, cells[i].free, latency, network.moe_layers());
+    cells[i].figures = Compare(cells[i].network, cells[i].free, latency, rig.moe_layers());
   }
   return cells;
 }
@@ -150,6 +156,7 @@ absl::Status Run(const OverlapFlags& flags) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
                    OpenModel(flags.model.model_dir, flags.model.dtype, "auto", flags.model.wire_dtype));
   ASSIGN_OR_RETURN(OverlapRigOptions options, SeparateCpus());
+  options.polled_network = true;
   options.max_sequences = *std::max_element(flags.batches.begin(), flags.batches.end());
   options.max_model_len = std::max<int64_t>(64, flags.context + flags.steps + 1);
   Json json = {{"model", opened->name},
@@ -164,12 +171,10 @@ absl::Status Run(const OverlapFlags& flags) {
                  static_cast<int>(options.router_cpus.size()));
     PrintHeader();
   }
-  ASSIGN_OR_RETURN(const std::unique_ptr<OverlapRig> free, OverlapRig::Start(opened, options));
+  ASSIGN_OR_RETURN(const std::unique_ptr<OverlapRig> rig, OverlapRig::Start(opened, options));
   for (const double latency_ms : flags.latencies_ms) {
-    options.network.latency = absl::Milliseconds(latency_ms);
-    ASSIGN_OR_RETURN(const std::unique_ptr<OverlapRig> network, OverlapRig::Start(opened, options));
     for (const int batch : flags.batches) {
-      ASSIGN_OR_RETURN(const std::vector<Cell> cells, MeasureCuts(*network, *free, flags, latency_ms / 1e3, batch));
+      ASSIGN_OR_RETURN(const std::vector<Cell> cells, MeasureCuts(*rig, flags, latency_ms / 1e3, batch));
       for (const Cell& cell : cells) {
         json["results"].push_back(ToJson(cell));
         if (!flags.json) {

@@ -66,14 +66,16 @@ void AddEngineFlags(CLI::App& app, EngineFlags& flags) {
   AddKvCacheDTypeFlag(app, flags.kv_cache_dtype)->group("Engine");
   add("--kv-cache-memory", flags.kv_cache_memory, "Bytes of KV cache, e.g. 4GiB; 0: from free memory")
       ->transform(CLI::AsSizeValue(false));
-  add("--micro-batches", flags.micro_batches, "Micro-batches of a step, which overlap with the workers; 0: chosen by cost")
+  add("--micro-batches", flags.micro_batches,
+      "Micro-batches of a step, which overlap with the workers; 0: chosen by cost, or 1 where all workers are on unix: "
+      "addresses")
       ->check(CLI::Range(0, 8));
   app.add_flag("--prefix-caching,!--no-prefix-caching", flags.prefix_caching,
                "Keep KV blocks of finished requests for prompts that begin alike (the default)")
       ->group("Engine");
   add("--expert-transport", flags.expert_transport,
-      "How frames travel to expert workers; auto: shared memory (new, not tuned yet) with those on unix: addresses, gRPC "
-      "with others")
+      "How frames travel to expert workers; auto: shared memory with those on unix: addresses where it can be set up, "
+      "gRPC with others")
       ->check(CLI::IsMember({"auto", "shm", "grpc"}));
   app.add_option("--trace", flags.trace, "Write a timeline of the run to this file, for https://ui.perfetto.dev")
       ->group("Engine");

@@ -32,7 +32,7 @@ struct EngineFlags {
   std::string kv_cache_dtype = "auto";
   uint64_t kv_cache_memory = 0;  // bytes; 0: chosen from the memory that is free
   int dispatch_timeout_seconds = 30;
-  std::string expert_transport = "grpc";  // or "shm", "auto"
+  std::string expert_transport = "auto";  // or "shm", "grpc"
   std::string trace;                      // file; empty: none
 };
 

@@ -5,9 +5,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "base/cpu_affinity.h"
 #include "base/http/server.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -38,8 +38,8 @@ int ChooseMetricsPort(const LocalWorkersOptions& options, int index) {
 
 std::vector<std::string> Command(const LocalWorkersOptions& options, int index, const std::string& address,
                                  int metrics_port, int ready_fd) {
-  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
-  const int threads = options.threads > 0 ? options.threads : std::max(1, cores / options.count);
+  const int cores = static_cast<int>(AvailableCpus().size());
+  const int threads = options.threads > 0 ? options.threads : LocalWorkerThreads(cores, options.count);
   return {std::filesystem::read_symlink(kThisProgram).string(),
           "expert-worker",
           options.model_dir,
@@ -66,6 +66,8 @@ std::vector<std::string> Command(const LocalWorkersOptions& options, int index, 
 }
 
 }  // namespace
+
+int LocalWorkerThreads(int cores, int workers) { return std::max({1, cores / workers, std::min(cores, 2)}); }
 
 absl::StatusOr<std::unique_ptr<LocalWorkers>> LocalWorkers::Start(LocalWorkersOptions options) {
   std::unique_ptr<LocalWorkers> workers(new LocalWorkers());

@@ -11,14 +11,18 @@
 
 namespace tandem::cli {
 
+// Compute threads of each of `workers` processes that share `cores`: the cores divided among them, but two where there
+// are two, so that the worker with fewer rows of a layer leaves no core idle.
+int LocalWorkerThreads(int cores, int workers);
+
 struct LocalWorkersOptions {
   int count = 0;
   std::string model_dir;
   std::string dtype = "auto";
   std::string wire_dtype = "auto";
   bool expert_metrics = false;  // per-expert series in /metrics
-  int threads = 0;              // of each worker; 0: the cores divided among them
-  bool shared_memory = false;   // offer it beside gRPC
+  int threads = 0;              // of each worker; 0: LocalWorkerThreads
+  bool shared_memory = true;    // offer it beside gRPC
   int metrics_port = 0;         // of the first worker, the others follow; 0: any free ones
   std::string metrics_host = "127.0.0.1";
   LogFlags log;

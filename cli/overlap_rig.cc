@@ -24,6 +24,25 @@ absl::StatusOr<OverlapRigOptions> SeparateCpus() {
   return options;
 }
 
+namespace {
+
+bool HasNetwork(const OverlapRigOptions& options) {
+  return options.network.latency > absl::ZeroDuration() || options.network.bytes_per_second > 0;
+}
+
+// Nobody wakes those who poll.
+constexpr absl::Duration kNeverSleep = absl::Hours(24);
+
+expert_worker::ExecutorOptions ExecutorOptionsFor(const OverlapRigOptions& options) {
+  expert_worker::ExecutorOptions executor;
+  if (options.polled_network) {
+    executor.spin = kNeverSleep;
+  }
+  return executor;
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<OverlapRig>> OverlapRig::Start(std::shared_ptr<const OpenedModel> opened,
                                                               const OverlapRigOptions& options) {
   std::unique_ptr<OverlapRig> rig(new OverlapRig());
@@ -37,6 +56,12 @@ absl::StatusOr<std::unique_ptr<OverlapRig>> OverlapRig::Start(std::shared_ptr<co
 
 int OverlapRig::moe_layers() const { return static_cast<int>(opened_->config.spec.moe_layers().size()); }
 
+void OverlapRig::SetLatency(absl::Duration latency) {
+  for (const auto& set : set_latency_) {
+    set(latency);
+  }
+}
+
 // Threads inherit the CPUs of the one that makes them.
 void OverlapRig::StartWorker(const OverlapRigOptions& options) {
   const ScopedCpuAffinity affinity(options.worker_cpus);
@@ -47,19 +72,43 @@ void OverlapRig::StartWorker(const OverlapRigOptions& options) {
   worker.store = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, worker.backend.get()));
   worker.probe = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
   worker.executor = std::make_unique<expert_worker::ExpertExecutor>(
-      expert_worker::WorkerIdentity{name, opened_->identity}, expert_worker::ExecutorOptions{}, *worker.backend,
-      *worker.store, *worker.probe);
+      expert_worker::WorkerIdentity{name, opened_->identity},
+      ExecutorOptionsFor(options), *worker.backend, *worker.store, *worker.probe);
 }
 
-router::WorkerPool::ChannelFactory OverlapRig::StartInlineExperts() {
+void OverlapRig::StartInlineExperts() {
   const model::ModelSpec& spec = opened_->config.spec;
   inline_store_ = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, router_backend_.get()));
   inline_probe_ = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
   inline_experts_ = std::make_unique<expert_worker::InlineExperts>(
       expert_worker::WorkerIdentity{"in-process", opened_->identity}, *router_backend_, *inline_store_, *inline_probe_);
-  return [this](const std::function<void()>&) {
-    return transport::MakeInProcessChannel("in-process", inline_experts_.get());
-  };
+}
+
+std::vector<router::WorkerPool::ChannelFactory> OverlapRig::MakeChannels(const OverlapRigOptions& options) {
+  std::vector<router::WorkerPool::ChannelFactory> factories;
+  if (options.num_workers == 0) {
+    StartInlineExperts();
+    factories.push_back([this](const std::function<void()>&) {
+      return transport::MakeInProcessChannel("in-process", inline_experts_.get());
+    });
+  }
+  for (Worker& worker : experts_) {
+    factories.push_back([this, &worker, options](const std::function<void()>&) {
+      auto channel = transport::MakeInProcessChannel(worker.executor->Info().worker_id, worker.executor.get());
+      if (options.polled_network) {
+        transport::PolledNetwork network = transport::MakePolledNetworkChannel(std::move(channel), options.network);
+        worker.executor->Attend(std::move(network.arrivals));
+        set_latency_.push_back(std::move(network.set_latency));
+        return std::move(network.channel);
+      }
+      if (!HasNetwork(options)) {
+        return channel;
+      }
+      const ScopedCpuAffinity network_affinity(options.worker_cpus);
+      return transport::MakeSimulatedNetworkChannel(std::move(channel), options.network);
+    });
+  }
+  return factories;
 }
 
 absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
@@ -67,23 +116,15 @@ absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
   const OpenedModel& model = *opened_;
   const model::ModelSpec& spec = model.config.spec;
   router_backend_ = compute::cpu::CreateCpuBackend({.num_threads = static_cast<int>(options.router_cpus.size())});
-  const bool has_network = options.network.latency > absl::ZeroDuration() || options.network.bytes_per_second > 0;
-  std::vector<router::WorkerPool::ChannelFactory> factories;
-  for (const Worker& worker : experts_) {
-    factories.push_back([&](const std::function<void()>&) {
-      auto channel = transport::MakeInProcessChannel(worker.executor->Info().worker_id, worker.executor.get());
-      const ScopedCpuAffinity network_affinity(options.worker_cpus);
-      return has_network ? transport::MakeSimulatedNetworkChannel(std::move(channel), options.network)
-                         : std::move(channel);
-    });
-  }
-  if (factories.empty()) {
-    factories.push_back(StartInlineExperts());
+  const std::vector<router::WorkerPool::ChannelFactory> channels = MakeChannels(options);
+  router::WorkerPool::Options pool;
+  if (options.polled_network) {
+    pool.doorbell = std::make_shared<transport::Doorbell>(kNeverSleep);
   }
   workers_ = std::make_unique<router::WorkerPool>(
-      factories, model.identity,
-      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, static_cast<int>(factories.size())),
-      router::WorkerPool::Options{});
+      channels, model.identity,
+      scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, static_cast<int>(channels.size())),
+      std::move(pool));
   const int64_t max_model_len = std::min<int64_t>(options.max_model_len, spec.max_position_embeddings);
   ASSIGN_OR_RETURN(model::RouterWeights weights,
                    model::LoadRouterWeights(spec, model.checkpoint, model.dtypes, max_model_len, *router_backend_,
@@ -91,7 +132,7 @@ absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
   decoder_ = std::make_unique<model::Decoder>(spec, model.dtypes, std::move(weights), *router_backend_);
   RETURN_IF_ERROR(workers_->WaitUntilReady(absl::Now() + absl::Minutes(30), nullptr));
   router::EngineOptions engine;
-  engine.max_batch_tokens = std::max(options.max_batch_tokens, options.max_sequences);
+  engine.max_batch_tokens = std::max<int64_t>(options.max_batch_tokens, options.max_sequences);
   engine.max_sequences = options.max_sequences;
   engine.max_model_len = max_model_len;
   engine.num_kv_blocks = options.max_sequences * ((max_model_len + engine.kv_block_size - 1) / engine.kv_block_size);

@@ -1,7 +1,8 @@
-// A router and expert workers in one process, on separate CPUs, with a simulated network between them: what `tandem bench
-// overlap`, `accounting` and `timeline` run on.
+// A router and expert workers in one process, on separate CPUs, with a simulated network between them: what most of
+// `tandem bench` measures on.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -14,14 +15,19 @@
 
 namespace tandem::cli {
 
+inline constexpr int64_t kOverlapRigStepTokens = 512;  // of one step
+
 struct OverlapRigOptions {
   std::vector<int> router_cpus;  // one compute thread each
-  std::vector<int> worker_cpus;  // shared by the workers
+  std::vector<int> worker_cpus;  // of every worker: several of them take turns
   int num_workers = 1;           // 0: experts inside the router
-  int max_batch_tokens = 512;
+  int64_t max_batch_tokens = kOverlapRigStepTokens;  // at least max_sequences are taken
   int max_sequences = 64;
   int64_t max_model_len = 512;
   transport::NetworkConditions network;
+  // Router and workers carry the network's frames themselves and never sleep, so that nothing but computing takes time on
+  // their CPUs, and the latency can be changed. Not for several workers, which would spin on the same CPUs.
+  bool polled_network = false;
 };
 
 // The first half of this process's CPUs for the router, the other one for the workers. Errors: FAILED_PRECONDITION.
@@ -37,10 +43,14 @@ class OverlapRig {
   router::Engine& engine() { return *engine_; }
   int moe_layers() const;
 
+  // With a polled network, between requests.
+  void SetLatency(absl::Duration latency);
+
  private:
   OverlapRig() = default;
   void StartWorker(const OverlapRigOptions& options);
-  router::WorkerPool::ChannelFactory StartInlineExperts();
+  void StartInlineExperts();
+  std::vector<router::WorkerPool::ChannelFactory> MakeChannels(const OverlapRigOptions& options);
   absl::Status StartRouter(const OverlapRigOptions& options);
 
   std::shared_ptr<const OpenedModel> opened_;
@@ -51,6 +61,7 @@ class OverlapRig {
     std::unique_ptr<expert_worker::ExpertExecutor> executor;
   };
   std::vector<Worker> experts_;
+  std::vector<std::function<void(absl::Duration)>> set_latency_;  // of each polled network
   std::unique_ptr<compute::Backend> router_backend_;
   // Only without workers.
   std::unique_ptr<expert_worker::ExpertStore> inline_store_;

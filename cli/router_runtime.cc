@@ -44,6 +44,14 @@ transport::TransportChoice ChooseTransport(absl::string_view flag) {
                           : transport::TransportChoice::kAuto;
 }
 
+// Experts on the router's own cores cannot overlap with it, and cutting a batch reads their weights more than once.
+int ChooseMicroBatches(int requested, const std::vector<std::string>& workers) {
+  const bool share_cores =
+      std::all_of(workers.begin(), workers.end(),
+                  [](const std::string& address) { return absl::string_view(address).substr(0, 5) == "unix:"; });
+  return workers.empty() || (requested == 0 && share_cores) ? 1 : requested;
+}
+
 }  // namespace
 
 expert_worker::ExpertLoader MakeExpertLoader(std::shared_ptr<const OpenedModel> opened, compute::Backend* backend) {
@@ -53,7 +61,8 @@ expert_worker::ExpertLoader MakeExpertLoader(std::shared_ptr<const OpenedModel> 
 }
 
 std::vector<router::WorkerPool::ChannelFactory> RouterRuntime::MakeChannels(
-    const std::vector<std::string>& workers, transport::TransportChoice transport) {
+    const std::vector<std::string>& workers, transport::TransportChoice transport,
+    const std::shared_ptr<transport::Doorbell>& doorbell) {
   auto deadlines = std::make_shared<transport::DeadlineQueue>();
   if (workers.empty()) {
     const model::ModelSpec& spec = opened_->config.spec;
@@ -67,10 +76,11 @@ std::vector<router::WorkerPool::ChannelFactory> RouterRuntime::MakeChannels(
   }
   std::vector<router::WorkerPool::ChannelFactory> factories;
   for (const std::string& address : workers) {
-    factories.push_back([address, deadlines, transport](std::function<void()> on_lost) {
+    factories.push_back([address, deadlines, transport, doorbell](std::function<void()> on_lost) {
       transport::GrpcChannelOptions options;
       options.transport = transport;
       options.deadlines = deadlines;
+      options.doorbell = doorbell;
       options.on_lost = std::move(on_lost);
       return transport::MakeGrpcChannel(address, std::move(options));
     });
@@ -87,10 +97,13 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_
   const absl::Time deadline = absl::Now() + worker_timeout;
   ASSIGN_OR_RETURN(std::unique_ptr<RouterRuntime> runtime,
                    Load(std::move(opened), flags, threads, workers, worker_timeout, plan, progress));
-  if (!plan.single()) {
+  EngineFlags engine = flags;
+  if (plan.single()) {
+    engine.micro_batches = ChooseMicroBatches(flags.micro_batches, workers);
+  } else {
     RETURN_IF_ERROR(runtime->ConnectStages(flags, plan, deadline, progress));
   }
-  RETURN_IF_ERROR(runtime->StartEngine(flags, plan));
+  RETURN_IF_ERROR(runtime->StartEngine(engine, plan));
   if (!flags.trace.empty()) {
     ASSIGN_OR_RETURN(runtime->trace_file_, TraceFile::Start(flags.trace, runtime->engine_->recorder()));
   }
@@ -111,13 +124,15 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Load(std::shared_p
   runtime->backend_ = compute::cpu::CreateCpuBackend({.num_threads = threads});
 
   // Workers load their experts while this process loads its own weights.
+  router::WorkerPool::Options pool;
+  pool.doorbell = std::make_shared<transport::Doorbell>(transport::kDefaultSpin);
   const std::vector<router::WorkerPool::ChannelFactory> channels =
-      runtime->MakeChannels(workers, ChooseTransport(flags.expert_transport));
+      runtime->MakeChannels(workers, ChooseTransport(flags.expert_transport), pool.doorbell);
   const int num_workers = static_cast<int>(channels.size());
   runtime->workers_ = std::make_unique<router::WorkerPool>(
       channels, model.identity,
       scheduler::StaticPlacement(router::MoeLayersOf(share, spec), spec.gate.num_experts, num_workers),
-      router::WorkerPool::Options{});
+      std::move(pool));
   ASSIGN_OR_RETURN(model::RouterWeights weights,
                    model::LoadRouterWeights(spec, model.checkpoint, model.dtypes, runtime->max_model_len_,
                                             *runtime->backend_,
@@ -162,8 +177,7 @@ absl::Status RouterRuntime::StartEngine(const EngineFlags& flags, const StagePla
   options.max_queue = flags.max_queue;
   options.max_model_len = max_model_len_;
   options.prefix_caching = flags.prefix_caching;
-  // Experts inside this process leave nothing to overlap with but other stages.
-  options.micro_batches = inline_experts_ != nullptr && plan.single() ? 1 : flags.micro_batches;
+  options.micro_batches = flags.micro_batches;
   options.dispatch_timeout = absl::Seconds(flags.dispatch_timeout_seconds);
   options.eos_token_ids = opened_->config.generation.eos_token_ids;
   options.num_kv_blocks = ChooseKvBlocks(flags);

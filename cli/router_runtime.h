@@ -58,7 +58,8 @@ class RouterRuntime {
   RouterRuntime() = default;
 
   std::vector<router::WorkerPool::ChannelFactory> MakeChannels(const std::vector<std::string>& workers,
-                                                               transport::TransportChoice transport);
+                                                               transport::TransportChoice transport,
+                                                               const std::shared_ptr<transport::Doorbell>& doorbell);
   absl::Status ConnectStages(const EngineFlags& flags, const StagePlan& plan, absl::Time deadline,
                              const StartProgress& progress);
   absl::Status StartEngine(const EngineFlags& flags, const StagePlan& plan);

@@ -192,7 +192,8 @@ void AddServe(CLI::App& app, CommandResult& result) {
       ->check(CLI::Range(0, 256))
       ->capture_default_str()
       ->group("Expert workers");
-  command->add_option("--worker-threads", flags->worker_threads, "Compute threads of each; 0: the cores divided among them")
+  command->add_option("--worker-threads", flags->worker_threads,
+                      "Compute threads of each; 0: the cores divided among them, two at least")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()
       ->group("Expert workers");

@@ -35,7 +35,7 @@ ExpertExecutor::ExpertExecutor(WorkerIdentity identity, ExecutorOptions options,
       probe_(probe),
       runner_(backend, store, identity_.model.wire_dtype, probe),
       queue_(options.queue_capacity, options.max_batch_pairs),
-      doorbell_(std::make_shared<transport::Doorbell>(options.max_spin)),
+      doorbell_(std::make_shared<transport::Doorbell>(options.spin)),
       thread_([this] {
         SetThreadName("experts");
         Work();

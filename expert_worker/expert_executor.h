@@ -32,8 +32,8 @@ struct ExecutorOptions {
   size_t queue_capacity = 1024;
   // Frames for one layer are computed together up to this many (row, expert) pairs.
   int64_t max_batch_pairs = 16384;
-  // Longest time that the idle thread spins before it sleeps.
-  absl::Duration max_spin = absl::Microseconds(20);
+  // How long the idle thread spins before it sleeps; see Doorbell.
+  absl::Duration spin = transport::kDefaultSpin;
 };
 
 // One thread ("experts") drives the backend, takes frames that wait for the same layer, from whichever router, and

@@ -136,7 +136,7 @@ absl::Status FrameRunner::Execute(const Batch& batch, std::vector<FrameBuffer>& 
     results = ordered;
   }
   for (const Batch::Member& member : batch.members) {
-    FrameBuffer& buffer = outputs.emplace_back(transport::OutputBytes(*member.frame));
+    FrameBuffer& buffer = outputs.emplace_back(transport::AllocateOutputs(*member.frame));
     if (buffer.size() > 0) {
       backend_.Download(results.Rows(member.first_pair, static_cast<int64_t>(member.frame->pairs.size())),
                         buffer.mutable_bytes());

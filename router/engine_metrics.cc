@@ -164,12 +164,18 @@ class EngineMetrics : public prometheus::Collectable {
   void AddWorkers(std::vector<MetricFamily>& families) const {
     MetricFamily up = Family(MetricType::Gauge, "tandem_worker_up", "1 while the expert worker can be sent to.");
     MetricFamily experts = Family(MetricType::Gauge, "tandem_worker_placed_experts", "Experts placed on the worker.");
+    MetricFamily transport = Family(MetricType::Gauge, "tandem_worker_transport_info",
+                                    "1 with the transport of the last connection to the expert worker.");
     for (const WorkerPool::WorkerStatus& worker : workers_.Status()) {
       AddSample(up, {{"worker", worker.name}}, worker.state == WorkerPool::WorkerState::kReady ? 1 : 0);
       AddSample(experts, {{"worker", worker.name}}, static_cast<double>(worker.experts));
+      if (!worker.transport.empty()) {
+        AddSample(transport, {{"worker", worker.name}, {"transport", worker.transport}}, 1);
+      }
     }
     families.push_back(std::move(up));
     families.push_back(std::move(experts));
+    families.push_back(std::move(transport));
   }
 
   void AddPipelineStages(std::vector<MetricFamily>& families) const {

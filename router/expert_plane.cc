@@ -16,8 +16,11 @@ WorkerPool::WorkerPool(const std::vector<ChannelFactory>& factories, transport::
                        scheduler::Placement placement, Options options)
     : identity_(std::move(identity)),
       placement_(std::move(placement)),
-      options_(options),
+      options_(std::move(options)),
       status_(factories.size()) {
+  if (options_.doorbell == nullptr) {
+    options_.doorbell = std::make_shared<transport::Doorbell>(transport::kDefaultSpin);
+  }
   for (size_t i = 0; i < factories.size(); ++i) {
     const int worker = static_cast<int>(i);
     channels_.push_back(factories[i]([this, worker] {
@@ -45,6 +48,12 @@ WorkerPool::~WorkerPool() {
   }
   for (std::thread& thread : threads_) {
     thread.join();
+  }
+}
+
+void WorkerPool::Poll() {
+  for (const std::unique_ptr<transport::ExpertChannel>& channel : channels_) {
+    channel->Poll();
   }
 }
 
@@ -114,8 +123,8 @@ void WorkerPool::SetState(int worker, WorkerState state, absl::Status error) {
     return;
   }
   if (state == WorkerState::kReady) {
-    spdlog::info("worker {} ready with {} experts over {}", status.name, status.experts,
-                 std::string(channels_[worker]->transport()));
+    status.transport = std::string(channels_[worker]->transport());
+    spdlog::info("worker {} ready with {} experts over {}", status.name, status.experts, status.transport);
   } else if (state == WorkerState::kRefused || (state == WorkerState::kLost && status.state == WorkerState::kReady)) {
     spdlog::warn("worker {}: {}", status.name, error.ToString());
   }

@@ -13,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "scheduler/placement.h"
+#include "transport/doorbell.h"
 #include "transport/expert_channel.h"
 
 namespace tandem::router {
@@ -26,6 +27,8 @@ class WorkerPool {
     absl::Duration check_interval = absl::Seconds(1);    // how often an idle worker is looked at
     absl::Duration initial_backoff = absl::Milliseconds(50);
     absl::Duration max_backoff = absl::Seconds(2);
+    // Where the engine waits for answers, rung by the channels that were given it; null: the pool makes one.
+    std::shared_ptr<transport::Doorbell> doorbell;
   };
 
   enum class WorkerState : uint8_t { kConnecting, kLoading, kReady, kLost, kRefused };
@@ -35,6 +38,7 @@ class WorkerPool {
     WorkerState state = WorkerState::kConnecting;
     int64_t experts = 0;          // of the placement
     transport::WorkerInfo info;   // of the last handshake
+    std::string transport;        // "in-process", "shm" or "grpc"; empty before the first connection
     absl::Status error;           // why it is lost or was refused
   };
 
@@ -58,6 +62,11 @@ class WorkerPool {
   transport::ExpertChannel& channel(int worker) { return *channels_[worker]; }
   const scheduler::Placement& placement() const { return placement_; }
 
+  const std::shared_ptr<transport::Doorbell>& doorbell() const { return options_.doorbell; }
+
+  // Delivers answers that have arrived over channels that ring the doorbell, on the calling thread.
+  void Poll();
+
   // To be called when a dispatch found the worker gone: it is reconnected in the background.
   void ReportLost(int worker, const absl::Status& error);
 
@@ -71,7 +80,7 @@ class WorkerPool {
 
   const transport::ModelIdentity identity_;
   const scheduler::Placement placement_;
-  const Options options_;
+  Options options_;  // constant after construction
 
   mutable absl::Mutex mutex_;
   std::vector<WorkerStatus> status_ ABSL_GUARDED_BY(mutex_);

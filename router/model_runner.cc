@@ -28,6 +28,7 @@ using scheduler::PipelineTask;
 ModelRunner::ModelRunner(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
                          ModelRunnerOptions options, StagePlace place)
     : decoder_(decoder),
+      workers_(workers),
       options_(options),
       place_(place),
       dispatcher_(decoder, workers, counters, options.dispatch_timeout),
@@ -134,11 +135,12 @@ absl::Status ModelRunner::RunPipeline(const StepInput& step) {
   }
   Pipeline pipeline(shape_, std::move(paths), /*window=*/0);
   // Flights of a step that failed answer into a queue that nobody reads any more.
-  const auto arrivals = std::make_shared<ArrivalQueue>();
-  const auto results = std::make_shared<ArrivalQueue>();
+  const auto arrivals = std::make_shared<ArrivalQueue>(workers_.doorbell());
+  const auto results = std::make_shared<ArrivalQueue>(workers_.doorbell());
   ExpectInputs(step, arrivals);
   ExpectResults(step, results);
   while (true) {
+    workers_.Poll();
     while (const std::optional<int32_t> arrived = arrivals->TryPop()) {
       pipeline.OnArrived(*arrived);
     }
@@ -164,7 +166,7 @@ absl::Status ModelRunner::RunPipeline(const StepInput& step) {
 void ModelRunner::WaitForArrival(ArrivalQueue& arrivals, Pipeline& pipeline) {
   const trace::Scope scope(options_.recorder, tracks_.router(), flights_ > 0 ? "wait" : "wait for stages", "", {});
   const absl::Time begin = absl::Now();
-  pipeline.OnArrived(arrivals.Pop());
+  pipeline.OnArrived(arrivals.Pop([this] { workers_.Poll(); }));
   const absl::Time end = absl::Now();
   if (flights_ > 0) {
     waits_.push_back({begin, end});

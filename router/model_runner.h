@@ -129,6 +129,7 @@ class ModelRunner {
   void GatherHidden(absl::Span<const RowRef> rows);
 
   const model::Decoder& decoder_;
+  WorkerPool& workers_;
   const ModelRunnerOptions options_;
   const StagePlace place_;
   scheduler::PipelineShape shape_;

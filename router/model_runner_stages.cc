@@ -73,7 +73,7 @@ absl::Status ModelRunner::CollectResults(const StepInput& step, ArrivalQueue& re
                                      [this](const MicroBatchInput& input) { return AwaitsResult(input); });
   const Stretch stretch(report_.stage_wait);
   for (auto left = awaited; left > 0; --left) {
-    const int32_t micro_batch = results.Pop();
+    const int32_t micro_batch = results.Pop([this] { workers_.Poll(); });
     const std::vector<int32_t>& wanted = step.micro_batches[micro_batch].wanted;
     ASSIGN_OR_RETURN(const FrameBuffer rows, TakeRows(step, micro_batch, static_cast<int64_t>(wanted.size())));
     decoder_.SetRows(wanted, rows.bytes(), LaneOf(micro_batch).activations);

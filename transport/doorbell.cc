@@ -19,6 +19,8 @@ namespace {
 constexpr size_t kPageBytes = 4096;
 // A peer that scribbles over the word can delay a wake-up by this long, and no longer.
 constexpr timespec kLongestSleep{0, 100'000'000};
+// At least one wait in 2^this spins.
+constexpr int kMostFutileSpins = 4;
 
 int64_t NowNs() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -78,8 +80,7 @@ RemoteDoorbell::~RemoteDoorbell() {
   }
 }
 
-Doorbell::Doorbell(absl::Duration max_spin)
-    : max_spin_ns_(std::max<int64_t>(0, absl::ToInt64Nanoseconds(max_spin))), spin_ns_(max_spin_ns_) {
+Doorbell::Doorbell(absl::Duration spin) : spin_ns_(absl::ToInt64Nanoseconds(spin)) {
   fd_ = UniqueFd(memfd_create("tandem-doorbell", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (fd_.valid() && (ftruncate(fd_.get(), kPageBytes) != 0 ||
                       fcntl(fd_.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)) {
@@ -92,16 +93,27 @@ Doorbell::Doorbell(absl::Duration max_spin)
 
 Doorbell::~Doorbell() { munmap(word_, kPageBytes); }
 
+bool Doorbell::SpinPays() {
+  if (waits_to_skip_ > 0) {
+    --waits_to_skip_;
+    return false;
+  }
+  return spin_ns_ > 0;
+}
+
 bool Doorbell::Spin(absl::FunctionRef<bool()> ready) {
   const int64_t end = NowNs() + spin_ns_;
   do {
     for (int i = 0; i < 16; ++i) {
       Pause();
       if (ready()) {
+        futile_spins_ = 0;
         return true;
       }
     }
   } while (NowNs() < end);
+  futile_spins_ = std::min(futile_spins_ + 1, kMostFutileSpins);
+  waits_to_skip_ = (1 << futile_spins_) - 1;
   return false;
 }
 
@@ -109,8 +121,7 @@ void Doorbell::Wait(absl::FunctionRef<bool()> ready) {
   if (ready()) {
     return;
   }
-  const int64_t start = NowNs();
-  if (spin_ns_ > 0 && Spin(ready)) {
+  if (SpinPays() && Spin(ready)) {
     return;
   }
   while (true) {
@@ -124,7 +135,6 @@ void Doorbell::Wait(absl::FunctionRef<bool()> ready) {
       break;
     }
   }
-  spin_ns_ = NowNs() - start <= max_spin_ns_ ? max_spin_ns_ : spin_ns_ / 2;
 }
 
 }  // namespace tandem::transport

@@ -41,11 +41,14 @@ class RemoteDoorbell {
   DoorbellWord* word_;
 };
 
+// Longer than an answer's way through shared memory, shorter than waking a sleeping thread.
+inline constexpr absl::Duration kDefaultSpin = absl::Microseconds(50);
+
 class Doorbell {
  public:
-  // `max_spin`: longest time that Wait spins. It spins less by itself while waits tend to be longer than that, since
-  // spinning then only takes the core from somebody.
-  explicit Doorbell(absl::Duration max_spin);
+  // `spin`: how long Wait spins before it sleeps. While waits tend to be longer than that most of them do not spin at
+  // all, since spinning then only takes the core from somebody.
+  explicit Doorbell(absl::Duration spin);
   ~Doorbell();
   Doorbell(const Doorbell&) = delete;
 
@@ -60,10 +63,13 @@ class Doorbell {
   void Wait(absl::FunctionRef<bool()> ready);
 
  private:
+  bool SpinPays();
   bool Spin(absl::FunctionRef<bool()> ready);
 
-  const int64_t max_spin_ns_;
-  int64_t spin_ns_;  // the waiter's alone
+  const int64_t spin_ns_;
+  // The waiter's alone.
+  int futile_spins_ = 0;   // in a row
+  int waits_to_skip_ = 0;  // that do not spin
   UniqueFd fd_;
   DoorbellWord* word_;
 };

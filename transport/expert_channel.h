@@ -92,7 +92,7 @@ class FrameSource {
 
 // How frames travel to workers in other processes.
 enum class TransportChoice : uint8_t {
-  kAuto,  // shared memory with a worker at a "unix:" address that offers it, gRPC with others
+  kAuto,  // shared memory with a worker at a "unix:" address where it can be set up, gRPC with others
   kShm,   // shared memory or an error
   kGrpc,
 };

@@ -68,4 +68,15 @@ size_t OutputBytes(const DispatchFrame& frame) {
   return frame.pairs.size() * frame.hidden_size * compute::DTypeBytes(compute::CombineDType(frame.dtype));
 }
 
+FrameBuffer AllocateOutputs(const DispatchFrame& frame) {
+  const size_t bytes = OutputBytes(frame);
+  if (frame.room != nullptr && bytes > 0) {
+    FrameBuffer lent = frame.room->Lend(bytes);
+    if (lent.size() == bytes) {
+      return lent;
+    }
+  }
+  return FrameBuffer(bytes);
+}
+
 }  // namespace tandem::transport

@@ -24,7 +24,8 @@ class FrameBuffer {
  public:
   FrameBuffer() = default;
   explicit FrameBuffer(size_t size);
-  // Bytes owned by somebody else: `keep_alive` holds them until the last copy is gone.
+  // Bytes owned by somebody else: `keep_alive` holds them until the last copy is gone. They are immutable unless they
+  // were lent by an OutputRoom.
   FrameBuffer(const std::byte* data, size_t size, std::shared_ptr<const void> keep_alive);
 
   size_t size() const { return size_; }
@@ -32,13 +33,23 @@ class FrameBuffer {
   absl::Span<const std::byte> bytes() const { return {data_, size_}; }
   // `size` bytes from `offset` on, which must lie inside; shares the bytes.
   FrameBuffer Part(size_t offset, size_t size) const { return {data_ + offset, size, keep_alive_}; }
-  // Only for buffers made by FrameBuffer(size), and only before the frame is handed on.
+  // Only for buffers made by FrameBuffer(size) or OutputRoom, and only before the frame is handed on.
   absl::Span<std::byte> mutable_bytes() { return {const_cast<std::byte*>(data_), size_}; }
 
  private:
   std::shared_ptr<const void> keep_alive_;
   const std::byte* data_ = nullptr;
   size_t size_ = 0;
+};
+
+// Lends memory from which a channel sends without another copy. Thread-safe.
+class OutputRoom {
+ public:
+  virtual ~OutputRoom() = default;
+
+  // Room for `bytes`, to be filled and answered with, or let go of, soon: later answers may have to wait for it. Empty
+  // when there is none.
+  virtual FrameBuffer Lend(size_t bytes) = 0;
 };
 
 struct ExpertPair {
@@ -62,6 +73,7 @@ struct DispatchFrame {
   FrameBuffer rows;                             // [num_rows, DispatchRowElements]
   absl::Time deadline = absl::InfiniteFuture();
   std::shared_ptr<const FrameOrigin> origin;  // on a worker that the frame reached over a connection; does not travel
+  std::shared_ptr<OutputRoom> room;  // worker side: where outputs are best written; may be null
 };
 
 // Checks that a frame is what the comments above say, without looking at the values of its rows.
@@ -76,5 +88,8 @@ struct CombineFrame {
 
 // Size of the outputs that answer `frame`.
 size_t OutputBytes(const DispatchFrame& frame);
+
+// A buffer of that size to write them into, in the frame's room where there is some.
+FrameBuffer AllocateOutputs(const DispatchFrame& frame);
 
 }  // namespace tandem::transport

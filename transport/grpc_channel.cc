@@ -7,6 +7,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/strings/match.h"
 #include "absl/synchronization/mutex.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "tandem/expert/v1/expert_service.grpc.pb.h"
 #include "transport/exchange_stream.h"
@@ -172,16 +173,17 @@ class GrpcChannel final : public ExpertChannel {
   }
 
   absl::Status EnsureStream(const std::shared_ptr<grpc::Channel>& connection, const ShmOffer& offer,
-                            absl::Time deadline) {
-    std::shared_ptr<FrameStream> old;
+                            absl::Time deadline) ABSL_LOCKS_EXCLUDED(connecting_, mutex_) {
+    // Apart from mutex_, so that nobody who polls or sends waits for a worker that does not answer.
+    absl::MutexLock connecting(&connecting_);
+    if (const auto stream = CurrentStream(); stream != nullptr && stream->open()) {
+      return absl::OkStatus();  // another thread's handshake came first
+    }
+    ASSIGN_OR_RETURN(std::shared_ptr<FrameStream> old, OpenStream(connection, offer, deadline));
     {
       absl::MutexLock lock(&mutex_);
-      if (stream_ != nullptr && stream_->open()) {
-        return absl::OkStatus();  // another thread's handshake came first
-      }
       connection_ = connection;
-      ASSIGN_OR_RETURN(std::shared_ptr<FrameStream> stream, OpenStream(connection, offer, deadline));
-      old = std::exchange(stream_, std::move(stream));
+      stream_.swap(old);
     }
     if (old != nullptr) {
       old->Close();
@@ -198,8 +200,13 @@ class GrpcChannel final : public ExpertChannel {
     }
     if (options_.transport == TransportChoice::kShm ||
         (options_.transport == TransportChoice::kAuto && on_this_machine && !offer.socket_path.empty())) {
-      return ShmStream::Connect(offer, {.doorbell = options_.doorbell, .on_lost = options_.on_lost}, std::move(pending),
-                                deadline);
+      absl::StatusOr<std::shared_ptr<FrameStream>> stream = ShmStream::Connect(
+          offer, {.doorbell = options_.doorbell, .on_lost = options_.on_lost}, pending, deadline);
+      if (stream.ok() || options_.transport == TransportChoice::kShm) {
+        return stream;
+      }
+      spdlog::warn("expert worker {}: no shared memory ({}); frames travel over gRPC", name_,
+                   std::string(stream.status().message()));
     }
     const bool checksums = options_.checksums.value_or(!IsOnThisMachine(name_));
     return ExchangeStream::Start(connection, std::move(pending),
@@ -210,6 +217,7 @@ class GrpcChannel final : public ExpertChannel {
 
   const std::string name_;
   GrpcChannelOptions options_;
+  absl::Mutex connecting_;  // taken before mutex_
   mutable absl::Mutex mutex_;
   std::shared_ptr<grpc::Channel> connection_ ABSL_GUARDED_BY(mutex_);
   std::shared_ptr<FrameStream> stream_ ABSL_GUARDED_BY(mutex_);

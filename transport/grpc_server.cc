@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "tandem/expert/v1/expert_service.grpc.pb.h"
 #include "transport/exchange_reactor.h"
@@ -130,7 +131,9 @@ class Server final : public GrpcExpertServer {
     EnablePlugins(options.reflection);
     const bool is_unix = absl::string_view(options.listen).substr(0, kUnixScheme.size()) == kUnixScheme;
     if (is_unix && options.shared_memory) {
-      RETURN_IF_ERROR(StartSharedMemory(options));
+      if (const absl::Status shared = StartSharedMemory(options); !shared.ok()) {
+        spdlog::warn("no shared memory is offered to routers ({}); they use gRPC", std::string(shared.message()));
+      }
     }
     grpc::ServerBuilder builder;
     builder.AddListeningPort(options.listen, Credentials(options.tls), &port_);

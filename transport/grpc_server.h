@@ -27,7 +27,8 @@ struct GrpcServerOptions {
   // Largest message accepted; -1: no limit.
   int max_message_bytes = -1;
   bool reflection = true;
-  // Offers shared memory to routers on this machine, on a second socket beside a "unix:" address (path + ".shm").
+  // Offers shared memory to routers on this machine, on a second socket beside a "unix:" address (path + ".shm"); where
+  // that cannot be, a warning says so.
   bool shared_memory = true;
   // See ShmServerOptions.
   std::shared_ptr<Doorbell> doorbell;

@@ -110,6 +110,8 @@ absl::Status SendCombine(ShmLink& link, uint64_t frame_id, const absl::StatusOr<
   return link.Send({BytesOf(&header, 1), result->outputs.bytes()});
 }
 
+FrameBuffer LendOutputs(ShmLink& link, size_t bytes) { return link.Lend(sizeof(CombineHeader), bytes); }
+
 ReadDispatch ParseDispatch(const FrameBuffer& message) {
   DispatchHeader header;
   if (!CopyHeader(message, &header) || header.frame_id == 0) {

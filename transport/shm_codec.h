@@ -15,6 +15,9 @@ namespace tandem::transport {
 absl::Status SendDispatch(ShmLink& link, uint64_t frame_id, const DispatchFrame& frame);
 absl::Status SendCombine(ShmLink& link, uint64_t frame_id, const absl::StatusOr<CombineFrame>& result);
 
+// A buffer for the outputs of a CombineFrame that SendCombine need not copy; empty when the link has no room.
+FrameBuffer LendOutputs(ShmLink& link, size_t bytes);
+
 struct ReadDispatch {
   uint64_t frame_id = 0;  // 0: unreadable, there is nobody to answer
   // Errors: INVALID_ARGUMENT; otherwise the frame passes ValidateDispatch. Its rows lie in `message`.

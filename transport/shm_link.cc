@@ -28,12 +28,84 @@ struct ShmLink::Lease {
   const uint64_t position;
 };
 
+// Room in the outgoing ring that somebody writes to.
+struct ShmLink::Loan {
+  Loan(std::shared_ptr<ShmLink> link, uint64_t position, const std::byte* part)
+      : link(std::move(link)), position(position), part(part) {}
+  ~Loan() { link->GiveBack(*this); }
+  const std::shared_ptr<ShmLink> link;
+  const uint64_t position;
+  const std::byte* const part;
+};
+
 ShmLink::ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t max_message_bytes)
     : segment_(std::move(segment)),
       peer_(std::move(peer)),
       max_message_bytes_(max_message_bytes),
       out_(side == Side::kRouter ? segment_.dispatch() : segment_.combine()),
-      in_(side == Side::kRouter ? segment_.combine() : segment_.dispatch()) {}
+      in_(side == Side::kRouter ? segment_.combine() : segment_.dispatch()),
+      in_control_(*(side == Side::kRouter ? segment_.combine() : segment_.dispatch()).control) {}
+
+bool ShmLink::Idle() const {
+  return in_control_.head.load(std::memory_order_seq_cst) == taken_.load(std::memory_order_seq_cst) &&
+         backlog_size_.load(std::memory_order_seq_cst) == 0;
+}
+
+FrameBuffer ShmLink::Lend(size_t prefix_bytes, size_t bytes) {
+  const size_t prefix = AlignRecord(prefix_bytes);
+  const size_t body_bytes = prefix + AlignRecord(bytes);
+  RingProducer::Slot slot;
+  {
+    absl::MutexLock lock(&out_mutex_);
+    if (!backlog_.empty() || body_bytes > out_.max_body_bytes()) {
+      return FrameBuffer();
+    }
+    const absl::StatusOr<std::optional<RingProducer::Slot>> reserved = out_.Reserve(body_bytes);
+    if (!reserved.ok() || !reserved->has_value()) {
+      return FrameBuffer();  // a broken ring shows when the answer is sent
+    }
+    slot = **reserved;
+    lent_[slot.body + prefix] = {slot, body_bytes};
+  }
+  const std::byte* const part = slot.body + prefix;
+  return FrameBuffer(part, bytes, std::make_shared<Loan>(shared_from_this(), slot.position, part));
+}
+
+bool ShmLink::SendLent(absl::Span<const absl::Span<const std::byte>> parts, size_t bytes) {
+  if (parts.empty()) {
+    return false;
+  }
+  bool visible = false;
+  {
+    absl::MutexLock lock(&out_mutex_);
+    const auto lent = lent_.find(parts.back().data());
+    if (lent == lent_.end() || lent->second.body_bytes != bytes) {
+      return false;
+    }
+    const RingProducer::Slot slot = lent->second.slot;
+    lent_.erase(lent);
+    CopyParts(parts.subspan(0, parts.size() - 1), slot.body);
+    visible = out_.Commit(slot, bytes, RecordKind::kWhole);
+  }
+  if (visible) {
+    peer_.Ring();
+  }
+  return true;
+}
+
+void ShmLink::GiveBack(const Loan& loan) {
+  {
+    absl::MutexLock lock(&out_mutex_);
+    const auto lent = lent_.find(loan.part);
+    if (lent == lent_.end() || lent->second.slot.position != loan.position) {
+      return;  // it was sent
+    }
+    const Lent unused = lent->second;
+    lent_.erase(lent);
+    out_.Commit(unused.slot, unused.body_bytes, RecordKind::kSkip);
+  }
+  peer_.Ring();
+}
 
 absl::Status ShmLink::Send(absl::Span<const absl::Span<const std::byte>> parts) {
   size_t bytes = 0;
@@ -44,24 +116,29 @@ absl::Status ShmLink::Send(absl::Span<const absl::Span<const std::byte>> parts) 
     return absl::ResourceExhaustedError(
         absl::StrCat("frame of ", bytes, " bytes, at most ", max_message_bytes_, " are allowed"));
   }
-  bool committed = false;
+  if (SendLent(parts, bytes)) {
+    return absl::OkStatus();
+  }
+  bool visible = false;
   {
     absl::MutexLock lock(&out_mutex_);
+    std::optional<RingProducer::Slot> slot;
     if (backlog_.empty() && bytes <= out_.max_body_bytes()) {
-      ASSIGN_OR_RETURN(const std::optional<RingProducer::Slot> slot, out_.Reserve(bytes));
-      if (slot.has_value()) {
-        CopyParts(parts, slot->body);
-        committed = out_.Commit(*slot, bytes, RecordKind::kWhole);
-      }
+      ASSIGN_OR_RETURN(slot, out_.Reserve(bytes));
     }
-    if (!committed) {
+    if (!slot.has_value()) {
       FrameBuffer message(bytes);
       CopyParts(parts, message.mutable_bytes().data());
       backlog_.push_back(std::move(message));
+      backlog_size_ = backlog_.size();
       return FlushLocked();
     }
+    CopyParts(parts, slot->body);
+    visible = out_.Commit(*slot, bytes, RecordKind::kWhole);
   }
-  peer_.Ring();
+  if (visible) {
+    peer_.Ring();
+  }
   return absl::OkStatus();
 }
 
@@ -101,6 +178,7 @@ absl::StatusOr<bool> ShmLink::SendPiece() {
   sent_of_front_ += bytes;
   if (sent_of_front_ == message.size()) {
     backlog_.pop_front();
+    backlog_size_ = backlog_.size();
     sent_of_front_ = 0;
   }
   return true;
@@ -117,6 +195,7 @@ absl::StatusOr<std::optional<FrameBuffer>> ShmLink::Receive() {
         return std::nullopt;
       }
       record = *taken;
+      taken_ = record.position + record.header.record_bytes;
       if (record.header.kind == RecordKind::kPart) {
         RETURN_IF_ERROR(Append(record));
         if (received_ == partial_.size()) {
@@ -164,9 +243,6 @@ void ShmLink::Release(uint64_t position) {
   }
 }
 
-size_t ShmLink::backlog() const {
-  absl::MutexLock lock(&out_mutex_);
-  return backlog_.size();
-}
+size_t ShmLink::backlog() const { return backlog_size_; }
 
 }  // namespace tandem::transport

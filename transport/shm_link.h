@@ -3,11 +3,13 @@
 // Thread-safe. Held by shared_ptr: received messages lie in the rings and keep them mapped.
 #pragma once
 
+#include <atomic>
 #include <deque>
 #include <memory>
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
@@ -24,6 +26,11 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   // `peer` is rung when the other side has something to look at. Longer messages than `max_message_bytes` are refused.
   ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t max_message_bytes);
 
+  // Memory of the outgoing ring for the last part of a message whose other parts are `prefix_bytes` long. Send with
+  // that part copies only the others. Messages sent meanwhile go no sooner than this one, so it should not take long;
+  // gone without being sent, it takes its place with it. Empty when there is no room.
+  FrameBuffer Lend(size_t prefix_bytes, size_t bytes);
+
   // The message is the concatenation of `parts`, each padded to 64 bytes. Never blocks.
   // Errors: RESOURCE_EXHAUSTED (too long), DATA_LOSS (the other side broke the ring).
   absl::Status Send(absl::Span<const absl::Span<const std::byte>> parts);
@@ -31,6 +38,9 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   // The next message, if there is one; its bytes stay in the ring until the last copy of the buffer is gone.
   // Errors: DATA_LOSS (the other side broke the ring).
   absl::StatusOr<std::optional<FrameBuffer>> Receive();
+
+  // True while there is nothing to Receive and nothing to Flush; a few nanoseconds.
+  bool Idle() const;
 
   // Sends what has waited for room, as far as there is some. To be called when this side's doorbell rang.
   absl::Status Flush();
@@ -40,7 +50,11 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
 
  private:
   struct Lease;
+  struct Loan;
 
+  // Fills in what precedes a lent part and hands the record on. False if `parts` do not end with one.
+  bool SendLent(absl::Span<const absl::Span<const std::byte>> parts, size_t bytes) ABSL_LOCKS_EXCLUDED(out_mutex_);
+  void GiveBack(const Loan& loan) ABSL_LOCKS_EXCLUDED(out_mutex_);
   absl::Status FlushLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(out_mutex_);
   absl::StatusOr<bool> SendPiece() ABSL_EXCLUSIVE_LOCKS_REQUIRED(out_mutex_);
   absl::Status Append(const RingConsumer::Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(in_mutex_);
@@ -50,13 +64,21 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   const RemoteDoorbell peer_;
   const uint64_t max_message_bytes_;
 
-  mutable absl::Mutex out_mutex_;
+  absl::Mutex out_mutex_;
   RingProducer out_ ABSL_GUARDED_BY(out_mutex_);
+  struct Lent {
+    RingProducer::Slot slot;
+    size_t body_bytes = 0;
+  };
+  absl::flat_hash_map<const std::byte*, Lent> lent_ ABSL_GUARDED_BY(out_mutex_);  // by the part's begin
   std::deque<FrameBuffer> backlog_ ABSL_GUARDED_BY(out_mutex_);
   size_t sent_of_front_ ABSL_GUARDED_BY(out_mutex_) = 0;
+  std::atomic<size_t> backlog_size_ = 0;  // written under out_mutex_
 
   absl::Mutex in_mutex_;
   RingConsumer in_ ABSL_GUARDED_BY(in_mutex_);
+  const RingControl& in_control_;
+  std::atomic<uint64_t> taken_ = 0;  // position behind the last record that was taken; written under in_mutex_
   FrameBuffer partial_ ABSL_GUARDED_BY(in_mutex_);  // a message that comes in pieces
   size_t received_ ABSL_GUARDED_BY(in_mutex_) = 0;  // of it
 };

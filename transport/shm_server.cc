@@ -17,7 +17,7 @@
 namespace tandem::transport {
 
 // One router. Lives until its last frame has been answered, whoever else holds it.
-class ShmConnection : public std::enable_shared_from_this<ShmConnection> {
+class ShmConnection final : public OutputRoom, public std::enable_shared_from_this<ShmConnection> {
  public:
   ShmConnection(UniqueFd socket, std::shared_ptr<ShmLink> link, const ShmServerOptions& options, ExpertHandler* handler)
       : socket_(std::move(socket)),
@@ -28,8 +28,10 @@ class ShmConnection : public std::enable_shared_from_this<ShmConnection> {
 
   int fd() const { return socket_.get(); }
 
+  FrameBuffer Lend(size_t bytes) override { return LendOutputs(*link_, bytes); }
+
   void Poll() {
-    if (closed_) {
+    if (closed_ || link_->Idle()) {
       return;
     }
     absl::Status status = link_->Flush();
@@ -87,6 +89,7 @@ class ShmConnection : public std::enable_shared_from_this<ShmConnection> {
       Respond(dispatch.frame_id, dispatch.frame.status());
     } else {
       dispatch.frame->origin = origin_;
+      dispatch.frame->room = shared_from_this();
       handler_->Handle(*std::move(dispatch.frame),
                        [self = shared_from_this(), id = dispatch.frame_id](absl::StatusOr<CombineFrame> result) {
                          self->Respond(id, result);
@@ -123,7 +126,7 @@ class ShmConnection : public std::enable_shared_from_this<ShmConnection> {
 absl::StatusOr<std::shared_ptr<ShmServer>> ShmServer::Start(ShmServerOptions options, ExpertHandler* handler) {
   const bool polls_itself = options.doorbell == nullptr;
   if (polls_itself) {
-    options.doorbell = std::make_shared<Doorbell>(absl::Microseconds(20));
+    options.doorbell = std::make_shared<Doorbell>(kDefaultSpin);
   }
   if (!options.doorbell->fd().valid()) {
     return absl::UnavailableError("the system shares no memory between processes (memfd_create)");
@@ -154,17 +157,24 @@ ShmServer::ShmServer(ShmServerOptions options, ExpertHandler* handler, UniqueFd 
 
 ShmServer::~ShmServer() { Shutdown(absl::InfinitePast()); }
 
-std::vector<std::shared_ptr<ShmConnection>> ShmServer::Connections() const {
+std::shared_ptr<const ShmServer::ConnectionList> ShmServer::Connections() const {
   absl::MutexLock lock(&mutex_);
   return connections_;
 }
 
-int ShmServer::num_connections() const { return static_cast<int>(Connections().size()); }
+int ShmServer::num_connections() const { return static_cast<int>(Connections()->size()); }
 
 void ShmServer::Poll() {
-  for (const std::shared_ptr<ShmConnection>& connection : Connections()) {
+  const std::shared_ptr<const ConnectionList> connections = Connections();
+  for (const std::shared_ptr<ShmConnection>& connection : *connections) {
     connection->Poll();
   }
+}
+
+void ShmServer::SetConnections(ConnectionList connections) {
+  auto list = std::make_shared<const ConnectionList>(std::move(connections));
+  absl::MutexLock lock(&mutex_);
+  connections_.swap(list);
 }
 
 absl::Status ShmServer::Accept() {
@@ -185,17 +195,16 @@ absl::Status ShmServer::Accept() {
                                         options_.max_message_bytes);
   const ShmWelcome welcome;
   RETURN_IF_ERROR(SendWithFds(socket, &welcome, sizeof(welcome), {options_.doorbell->fd().get()}));
-  {
-    absl::MutexLock lock(&mutex_);
-    connections_.push_back(std::make_shared<ShmConnection>(std::move(socket), std::move(link), options_, handler_));
-  }
+  ConnectionList connections = *Connections();  // this thread alone changes the list
+  connections.push_back(std::make_shared<ShmConnection>(std::move(socket), std::move(link), options_, handler_));
+  SetConnections(std::move(connections));
   options_.doorbell->Ring();  // the router may have sent already
   return absl::OkStatus();
 }
 
 void ShmServer::AcceptAndWatch() {
   while (true) {
-    const std::vector<std::shared_ptr<ShmConnection>> connections = Connections();
+    ConnectionList connections = *Connections();
     std::vector<pollfd> fds = {{wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}};
     for (const std::shared_ptr<ShmConnection>& connection : connections) {
       fds.push_back({connection->fd(), POLLRDHUP, 0});
@@ -206,12 +215,16 @@ void ShmServer::AcceptAndWatch() {
     if (fds[0].revents != 0) {
       return;
     }
-    for (size_t i = 0; i < connections.size(); ++i) {
-      if (fds[i + 2].revents != 0) {
-        connections[i]->Close();
-        absl::MutexLock lock(&mutex_);
-        connections_.erase(std::find(connections_.begin(), connections_.end(), connections[i]));
+    size_t next = 2;
+    const size_t gone = std::erase_if(connections, [&](const std::shared_ptr<ShmConnection>& connection) {
+      const bool hung_up = fds[next++].revents != 0;
+      if (hung_up) {
+        connection->Close();
       }
+      return hung_up;
+    });
+    if (gone > 0) {
+      SetConnections(std::move(connections));
     }
     if (fds[1].revents != 0) {
       // A router that is refused sees its socket close and says so.
@@ -226,8 +239,8 @@ void ShmServer::Shutdown(absl::Time deadline) {
     TANDEM_CHECK(write(wake_.get(), &one, sizeof(one)) == sizeof(one));
     accept_.join();
     unlink(options_.socket_path.c_str());
-    const std::vector<std::shared_ptr<ShmConnection>> connections = Connections();
-    for (const std::shared_ptr<ShmConnection>& connection : connections) {
+    const std::shared_ptr<const ConnectionList> connections = Connections();
+    for (const std::shared_ptr<ShmConnection>& connection : *connections) {
       connection->AwaitIdle(deadline);
       connection->Close();
     }

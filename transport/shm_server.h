@@ -52,11 +52,14 @@ class ShmServer final : public FrameSource {
   int num_connections() const;
 
  private:
+  using ConnectionList = std::vector<std::shared_ptr<ShmConnection>>;
+
   ShmServer(ShmServerOptions options, ExpertHandler* handler, UniqueFd listener, UniqueFd wake);
 
   void AcceptAndWatch();
   absl::Status Accept();
-  std::vector<std::shared_ptr<ShmConnection>> Connections() const;
+  std::shared_ptr<const ConnectionList> Connections() const;
+  void SetConnections(ConnectionList connections);
 
   const ShmServerOptions options_;
   ExpertHandler* const handler_;
@@ -64,7 +67,7 @@ class ShmServer final : public FrameSource {
   const UniqueFd wake_;  // eventfd; ends the accepting thread
   ShmOffer offer_;
   mutable absl::Mutex mutex_;
-  std::vector<std::shared_ptr<ShmConnection>> connections_ ABSL_GUARDED_BY(mutex_);
+  std::shared_ptr<const ConnectionList> connections_ ABSL_GUARDED_BY(mutex_) = std::make_shared<ConnectionList>();
   std::once_flag shutdown_;
   std::optional<PollThread> frames_;
   std::thread accept_;

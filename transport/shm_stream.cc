@@ -18,7 +18,7 @@ absl::StatusOr<std::shared_ptr<ShmStream>> ShmStream::Connect(const ShmOffer& of
                                                               absl::Time deadline) {
   const bool polls_itself = options.doorbell == nullptr;
   if (polls_itself) {
-    options.doorbell = std::make_shared<Doorbell>(absl::Microseconds(20));
+    options.doorbell = std::make_shared<Doorbell>(kDefaultSpin);
   }
   if (!options.doorbell->fd().valid()) {
     return absl::UnavailableError("the system shares no memory between processes (memfd_create)");
@@ -74,6 +74,9 @@ void ShmStream::Dispatch(DispatchFrame frame, CombineCallback done) {
 }
 
 void ShmStream::Poll() {
+  if (link_->Idle()) {
+    return;
+  }
   absl::Status status = link_->Flush();
   while (status.ok()) {
     absl::StatusOr<std::optional<FrameBuffer>> message = link_->Receive();

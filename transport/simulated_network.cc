@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <functional>
+#include <limits>
 #include <map>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
@@ -20,22 +22,24 @@ namespace {
 constexpr size_t kMaxFrames = 4096;
 constexpr absl::Duration kSpin = absl::Microseconds(100);  // a sleeping thread wakes up this late at worst, mostly
 
-// Carries deliveries to their times. Shared with callbacks of the inner channel, which may come late.
-class Wire {
+// Carries deliveries of one direction to their times. Shared with callbacks of the inner channel, which may come late.
+class Line {
  public:
-  explicit Wire(const NetworkConditions& conditions) : conditions_(conditions) {}
+  explicit Line(const NetworkConditions& conditions)
+      : conditions_(conditions), latency_ns_(absl::ToInt64Nanoseconds(conditions.latency)) {}
 
-  enum Direction { kOut = 0, kBack = 1 };
+  // Of what is sent from now on.
+  void SetLatency(absl::Duration latency) { latency_ns_ = absl::ToInt64Nanoseconds(latency); }
 
-  // Calls `deliver` when `bytes` have crossed; `lost` when the wire is cut before.
-  void Send(Direction direction, size_t bytes, const CrossingFate& fate, std::function<void()> deliver,
-            std::function<void()> lost) {
+  // Calls `deliver` when `bytes` have crossed; `lost` when the line is cut before.
+  void Send(size_t bytes, const CrossingFate& fate, std::function<void()> deliver, std::function<void()> lost) {
     bool cut = false;
     {
       absl::MutexLock lock(&mutex_);
       cut = stopping_;
       if (!cut) {
-        under_way_.emplace(DueTime(direction, bytes, fate), Parcel{std::move(deliver), std::move(lost)});
+        under_way_.emplace(DueTime(bytes, fate), Parcel{std::move(deliver), std::move(lost)});
+        NoteNext();
         changed_.Signal();
       }
     }
@@ -44,18 +48,35 @@ class Wire {
     }
   }
 
+  // Delivers what is due. Costs a load and a look at the clock when nothing is.
+  void DeliverDue() {
+    while (absl::ToUnixNanos(absl::Now()) >= next_due_ns_.load(std::memory_order_acquire)) {
+      std::function<void()> deliver;
+      {
+        absl::MutexLock lock(&mutex_);
+        if (under_way_.empty() || under_way_.begin()->first > absl::Now()) {
+          return;
+        }
+        deliver = TakeFirst();
+      }
+      deliver();
+    }
+  }
+
+  // Delivers until the line is cut.
   void Run() {
     while (const std::function<void()> deliver = Next()) {
       deliver();
     }
   }
 
-  void Stop() {
+  void Cut() {
     std::multimap<absl::Time, Parcel> lost;
     {
       absl::MutexLock lock(&mutex_);
       stopping_ = true;
       lost.swap(under_way_);
+      NoteNext();
       changed_.Signal();
     }
     for (auto& [due, parcel] : lost) {
@@ -69,17 +90,27 @@ class Wire {
     std::function<void()> lost;
   };
 
-  absl::Time DueTime(Direction direction, size_t bytes, const CrossingFate& fate)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    absl::Time& free_at = free_at_[direction];
-    free_at = std::max(free_at, absl::Now()) + fate.stall;
+  absl::Time DueTime(size_t bytes, const CrossingFate& fate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    free_at_ = std::max(free_at_, absl::Now()) + fate.stall;
     if (conditions_.bytes_per_second > 0) {
-      free_at += absl::Seconds(static_cast<double>(bytes) / conditions_.bytes_per_second);
+      free_at_ += absl::Seconds(static_cast<double>(bytes) / conditions_.bytes_per_second);
     }
-    return free_at + conditions_.latency + fate.delay;
+    return free_at_ + absl::Nanoseconds(latency_ns_.load()) + fate.delay;
   }
 
-  // The next delivery, at its time; null when the wire is stopped.
+  void NoteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    next_due_ns_.store(under_way_.empty() ? kNever : absl::ToUnixNanos(under_way_.begin()->first),
+                       std::memory_order_release);
+  }
+
+  std::function<void()> TakeFirst() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    std::function<void()> deliver = std::move(under_way_.begin()->second.deliver);
+    under_way_.erase(under_way_.begin());
+    NoteNext();
+    return deliver;
+  }
+
+  // The next delivery, at its time; null when the line is cut.
   std::function<void()> Next() {
     absl::ReleasableMutexLock lock(&mutex_);
     while (!stopping_) {
@@ -92,8 +123,7 @@ class Wire {
         changed_.WaitWithDeadline(&mutex_, due - kSpin);
         continue;
       }
-      std::function<void()> deliver = std::move(under_way_.begin()->second.deliver);
-      under_way_.erase(under_way_.begin());
+      std::function<void()> deliver = TakeFirst();
       lock.Release();
       while (absl::Now() < due) {
       }
@@ -102,11 +132,15 @@ class Wire {
     return nullptr;
   }
 
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
   const NetworkConditions conditions_;
+  std::atomic<int64_t> latency_ns_;
   absl::Mutex mutex_;
   absl::CondVar changed_;
   std::multimap<absl::Time, Parcel> under_way_ ABSL_GUARDED_BY(mutex_);
-  absl::Time free_at_[2] ABSL_GUARDED_BY(mutex_);
+  std::atomic<int64_t> next_due_ns_ = kNever;  // of under_way_, for a look without the lock
+  absl::Time free_at_ ABSL_GUARDED_BY(mutex_);
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
@@ -117,13 +151,14 @@ struct Journey {
   FrameFate fate;
 };
 
-// The router's end and the wire. Shared with answers, which may come after the channel is gone; it must not own the
+// The router's end and the lines. Shared with answers, which may come after the channel is gone; it must not own the
 // inner channel, which may not be destroyed on a thread that answers.
 class Path {
  public:
   Path(const std::string& worker, const NetworkConditions& conditions)
       : pending(std::make_shared<PendingFrames>(worker, kMaxFrames, std::make_shared<DeadlineQueue>())),
-        wire(conditions) {}
+        out(conditions),
+        back(conditions) {}
 
   void Lose(uint64_t id) const { pending->Complete(id, absl::UnavailableError("lost on the simulated network")); }
 
@@ -131,13 +166,14 @@ class Path {
                        absl::StatusOr<CombineFrame> result) {
     const size_t size = result.ok() ? result->outputs.size() : 0;
     const auto answer = std::make_shared<absl::StatusOr<CombineFrame>>(std::move(result));
-    path->wire.Send(
-        Wire::kBack, size, journey->fate.back, [path, journey, answer] { path->Return(*journey, *std::move(answer)); },
+    path->back.Send(
+        size, journey->fate.back, [path, journey, answer] { path->Return(*journey, *std::move(answer)); },
         [path, journey] { path->Lose(journey->id); });
   }
 
   const std::shared_ptr<PendingFrames> pending;
-  Wire wire;
+  Line out;
+  Line back;
 
  private:
   void Return(const Journey& journey, absl::StatusOr<CombineFrame> result) const {
@@ -154,27 +190,60 @@ class Path {
   }
 };
 
+// What the worker polls where no thread carries frames to it.
+class Arrivals final : public FrameSource {
+ public:
+  explicit Arrivals(std::shared_ptr<Path> path) : path_(std::move(path)) {}
+  void Poll() override { path_->out.DeliverDue(); }
+
+ private:
+  const std::shared_ptr<Path> path_;
+};
+
 class SimulatedNetworkChannel : public ExpertChannel {
  public:
   SimulatedNetworkChannel(std::unique_ptr<ExpertChannel> inner, const NetworkConditions& conditions)
       : conditions_(conditions),
         inner_(std::move(inner)),
-        path_(std::make_shared<Path>(inner_->name(), conditions)),
-        thread_([path = path_] {
-          SetThreadName("network");
-          path->wire.Run();
-        }) {}
+        path_(std::make_shared<Path>(inner_->name(), conditions)) {}
 
   ~SimulatedNetworkChannel() override {
-    path_->wire.Stop();
-    thread_.join();
+    path_->out.Cut();
+    path_->back.Cut();
+    for (std::thread& thread : threads_) {
+      thread.join();
+    }
     path_->pending->Close(absl::UnavailableError("channel closed"));
   }
+
+  // Once at most; without it both ends poll.
+  void StartThreads() {
+    for (Line Path::* line : {&Path::out, &Path::back}) {
+      threads_.emplace_back([path = path_, line] {
+        SetThreadName("network");
+        ((*path).*line).Run();
+      });
+    }
+  }
+
+  std::function<void(absl::Duration)> latency_setter() const {
+    return [path = path_](absl::Duration latency) {
+      path->out.SetLatency(latency);
+      path->back.SetLatency(latency);
+    };
+  }
+
+  std::shared_ptr<FrameSource> arrivals() const { return std::make_shared<Arrivals>(path_); }
 
   const std::string& name() const override { return inner_->name(); }
   bool ready() const override { return inner_->ready(); }
   absl::string_view transport() const override { return inner_->transport(); }
-  void Poll() override { inner_->Poll(); }
+  void Poll() override {
+    inner_->Poll();
+    if (threads_.empty()) {
+      path_->back.DeliverDue();
+    }
+  }
   void CancelCalls() override { inner_->CancelCalls(); }
   absl::StatusOr<WorkerInfo> Handshake(const ModelIdentity& router, absl::Time deadline) override {
     return inner_->Handshake(router, deadline);
@@ -197,14 +266,14 @@ class SimulatedNetworkChannel : public ExpertChannel {
     path_->pending->Arm(journey->id, frame.deadline);
     journey->frame = std::move(frame);
     for (int copies = journey->fate.duplicated ? 2 : 1; copies > 0; --copies) {
-      path_->wire.Send(
-          Wire::kOut, journey->frame.rows.size(), journey->fate.out, [this, journey] { Arrive(journey); },
+      path_->out.Send(
+          journey->frame.rows.size(), journey->fate.out, [this, journey] { Arrive(journey); },
           [path = path_, journey] { path->Lose(journey->id); });
     }
   }
 
  private:
-  // At the worker; on the network's thread, which the channel outlives.
+  // At the worker; on a thread that the channel outlives.
   void Arrive(const std::shared_ptr<const Journey>& journey) {
     DispatchFrame frame = journey->frame;
     if (const uint64_t seed = journey->fate.out.damage_seed; seed != 0) {
@@ -228,14 +297,25 @@ class SimulatedNetworkChannel : public ExpertChannel {
   const std::unique_ptr<ExpertChannel> inner_;
   std::atomic<uint64_t> frames_ = 0;
   const std::shared_ptr<Path> path_;
-  std::thread thread_;
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace
 
 std::unique_ptr<ExpertChannel> MakeSimulatedNetworkChannel(std::unique_ptr<ExpertChannel> inner,
                                                            const NetworkConditions& conditions) {
-  return std::make_unique<SimulatedNetworkChannel>(std::move(inner), conditions);
+  auto channel = std::make_unique<SimulatedNetworkChannel>(std::move(inner), conditions);
+  channel->StartThreads();
+  return channel;
+}
+
+PolledNetwork MakePolledNetworkChannel(std::unique_ptr<ExpertChannel> inner, const NetworkConditions& conditions) {
+  auto channel = std::make_unique<SimulatedNetworkChannel>(std::move(inner), conditions);
+  PolledNetwork network;
+  network.arrivals = channel->arrivals();
+  network.set_latency = channel->latency_setter();
+  network.channel = std::move(channel);
+  return network;
 }
 
 }  // namespace tandem::transport

@@ -4,6 +4,7 @@
 // or with UNAVAILABLE where nobody can tell which frame it was.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "transport/expert_channel.h"
@@ -11,10 +12,19 @@
 
 namespace tandem::transport {
 
-// Wraps `inner`. Handshake and LoadExperts pass through at once. Two threads for each channel: "network" sleeps until
-// shortly before a frame is due and spins the rest, so delays are exact to a few microseconds; "deadlines" ends frames
-// whose time is up on the way. Destroying the channel ends frames that are on their way with UNAVAILABLE.
+// Wraps `inner`. Handshake and LoadExperts pass through at once. Three threads for each channel: two "network", one for each direction, which
+// sleep until shortly before a frame is due and spin the rest, so delays are exact to a few microseconds; "deadlines"
+// ends frames whose time is up on the way. Destroying the channel ends frames that are on their way with UNAVAILABLE.
 std::unique_ptr<ExpertChannel> MakeSimulatedNetworkChannel(std::unique_ptr<ExpertChannel> inner,
                                                            const NetworkConditions& conditions);
+
+// The same without network threads, which would take processor time from what is measured: the worker's thread polls
+// `arrivals`, the router's the channel. Both have to spin while frames are on their way, as nobody wakes them.
+struct PolledNetwork {
+  std::unique_ptr<ExpertChannel> channel;  // destroyed when no frame is on its way, or when `arrivals` is polled no more
+  std::shared_ptr<FrameSource> arrivals;
+  std::function<void(absl::Duration)> set_latency;  // of what is sent from then on; any thread
+};
+PolledNetwork MakePolledNetworkChannel(std::unique_ptr<ExpertChannel> inner, const NetworkConditions& conditions);
 
 }  // namespace tandem::transport

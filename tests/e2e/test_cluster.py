@@ -3,6 +3,8 @@
 import re
 import shutil
 from contextlib import ExitStack
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from checkpoints import change_weights
 from tandem_process import MODEL, Service, TandemProcess, free_port, golden_prompts, read_metric, run_tandem
@@ -24,6 +26,28 @@ def test_two_routers_share_two_workers(tmp_path):
                    for i in range(2)]
         for prompt in GOLDEN:
             assert [router.chat(prompt["messages"]) for router in routers] == [prompt["greedy_text"]] * 2
+
+
+def test_frames_fall_back_to_grpc_where_shared_memory_cannot_be_set_up(tmp_path):
+    with ExitStack() as stack:
+        directory = Path(stack.enter_context(TemporaryDirectory(prefix="tandem-")))  # socket paths must be short
+        options = {"shares": [], "offers-nothing": ["--no-shared-memory"], "offer-is-gone": []}
+        for name, args in options.items():
+            worker = stack.enter_context(TandemProcess(
+                tmp_path / name, "expert-worker", MODEL, "--listen", f"unix:{directory / name}", "--worker-id", name,
+                "--metrics-listen", "127.0.0.1:0", *args))
+        # The worker's handshake still names this socket; connecting to it is what fails.
+        offer = directory / "offer-is-gone.shm"
+        worker.wait_until(offer.exists, "offer of shared memory")
+        offer.unlink()
+        workers = ",".join(f"unix:{directory / name}" for name in options)
+        router = stack.enter_context(Service(tmp_path / "router", "router", MODEL, "--workers", workers))
+        for prompt in GOLDEN:
+            assert router.chat(prompt["messages"]) == prompt["greedy_text"]
+        used = {labels["worker"]: labels["transport"] for labels, _ in router.metric("tandem_worker_transport_info")}
+        assert used == {"shares": "shm", "offers-nothing": "grpc", "offer-is-gone": "grpc"}
+        warnings = [line for line in router.log_text().splitlines() if "no shared memory" in line]
+        assert len(warnings) == 1 and "offer-is-gone" in warnings[0]
 
 
 def test_the_workers_compute_exactly_the_chosen_experts(tmp_path):

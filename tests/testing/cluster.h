@@ -101,7 +101,8 @@ class Cluster {
   absl::Status StartRouter(int stage);
   absl::Status StartStage(int stage);
   absl::Status StartEngine();
-  std::vector<router::WorkerPool::ChannelFactory> MakeChannels(RouterNode& node);
+  std::vector<router::WorkerPool::ChannelFactory> MakeChannels(RouterNode& node,
+                                                               const std::shared_ptr<transport::Doorbell>& doorbell);
   expert_worker::ExpertLoader Loader(compute::Backend* backend) const;
 
   ClusterOptions options_;

@@ -33,7 +33,7 @@ DispatchFrame TestFrame(int layer, int num_rows, int hidden_size, int num_expert
 }
 
 FrameBuffer ExpectedOutputs(const DispatchFrame& frame) {
-  FrameBuffer outputs(OutputBytes(frame));
+  FrameBuffer outputs = AllocateOutputs(frame);
   const auto* in = reinterpret_cast<const float*>(frame.rows.data());
   auto* out = reinterpret_cast<float*>(outputs.mutable_bytes().data());
   for (const ExpertPair& pair : frame.pairs) {

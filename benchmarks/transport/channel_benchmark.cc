@@ -1,5 +1,5 @@
-// Cost of a round trip to a worker that only copies: in-process against shared memory, a Unix socket and TCP on this machine.
-// Arguments: rows per frame (hidden size 2048, bfloat16, 8 experts per row) and frames outstanding at a time.
+// Cost of a round trip to a worker that only copies: in-process against shared memory, a Unix socket and TCP on this
+// machine. Arguments: rows per frame (hidden size 2048, bfloat16, 8 experts per row) and frames outstanding at a time.
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
@@ -71,7 +71,8 @@ void RoundTrip(benchmark::State& state, Kind kind) {
     server = *std::move(started);
     GrpcChannelOptions client;
     client.transport = kind == Kind::kShm ? TransportChoice::kShm : TransportChoice::kGrpc;
-    channel = MakeGrpcChannel(kind == Kind::kTcp ? "127.0.0.1:" + std::to_string(server->port()) : options.listen, client);
+    channel =
+        MakeGrpcChannel(kind == Kind::kTcp ? "127.0.0.1:" + std::to_string(server->port()) : options.listen, client);
   }
   if (const auto info = channel->Handshake({}, absl::Now() + absl::Seconds(10)); !info.ok()) {
     state.SkipWithError(std::string(info.status().message()).c_str());

@@ -1,0 +1,88 @@
+#!/usr/bin/env python3
+"""How much communication the pipeline hides, and what choosing the cut by itself costs.
+
+  overlap.py [--latency 0,0.1,0.5,2,10] [--batch 1,8,64,256] [--out FILE]
+
+Runs `tandem bench overlap` on the balanced-tiny shape (tools/make_synthetic.py): router and experts have one half of the CPUs
+each, frames get a one-way latency. The words are those of docs/pipeline.md: ideal is the bound of a perfect pipeline with the
+costs that were measured without a network; hideable is what that bound hides; hidden is what the step really hid.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+for folder in ("tests/e2e", "benchmarks/serve"):
+    sys.path.insert(0, str(REPOSITORY / folder))
+from continuous_batching import processor  # noqa: E402
+from tandem_process import BINARY, clean_environment  # noqa: E402
+
+
+def measure(model, latency, options):
+    run = subprocess.run(
+        [BINARY, "bench", "overlap", model, "--json", "--latency", latency, "--batch", options.batch, "--micro-batches",
+         "1,2,3,4,8,0", "--context", str(options.context), "--steps", str(options.steps), "--rounds", str(options.rounds)],
+        env=clean_environment(), stdout=subprocess.PIPE, check=True)
+    return json.loads(run.stdout)
+
+
+def summarise(cells):
+    groups = {}
+    for cell in cells:
+        groups.setdefault((cell["latency_ms"], cell["batch"]), {})[cell["micro_batches"]] = cell
+    rows = []
+    for (latency, batch), cuts in groups.items():
+        auto = cuts.get("auto")
+        fixed = [cell for m, cell in cuts.items() if m != "auto"]
+        best = min(fixed, key=lambda cell: cell["step_ms"])
+        row = {"latency_ms": latency, "batch": batch, "best_micro_batches": best["micro_batches"],
+               "auto_micro_batches": round(auto["micro_batches_mean"], 2),
+               "auto_over_best": round(best["step_ms"] / auto["step_ms"], 3),
+               "auto_over_one": round(cuts["1"]["step_ms"] / auto["step_ms"], 3),
+               "worst_step_over_ideal": round(max(cell["step_over_ideal"] for cell in fixed), 3)}
+        for m in ("2", "3"):
+            if m in cuts:
+                row[f"gain_{m}"] = round(cuts["1"]["step_ms"] / cuts[m]["step_ms"], 3)
+        hiding = [cell["hidden"] / cell["hideable"] for cell in fixed if cell.get("hideable", 0) > 0.01]
+        if hiding:
+            row["least_hidden_of_hideable"] = round(min(hiding), 3)
+        rows.append(row)
+    return rows
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--latency", default="0,0.1,0.25,0.5,1,2,5,10", help="one way, in milliseconds")
+    parser.add_argument("--batch", default="1,4,16,64,256")
+    parser.add_argument("--context", type=int, default=64)
+    parser.add_argument("--steps", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--model", help="another model than balanced-tiny")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        model = options.model or folder
+        if not options.model:
+            subprocess.run([sys.executable, REPOSITORY / "tools/make_synthetic.py", "balanced-tiny", folder], check=True)
+        report = {"benchmark": "overlap of router and experts over a simulated network", "processor": processor()}
+        cells = []
+        for latency in options.latency.split(","):
+            result = measure(model, latency, options)
+            report |= {key: result[key] for key in ("router_cpus", "worker_cpus", "context", "steps", "rounds")}
+            cells += result["results"]
+            for row in summarise(result["results"]):
+                print(json.dumps(row), file=sys.stderr, flush=True)
+    report["summary"] = summarise(cells)
+    report["cells"] = [{key: round(value, 4) if isinstance(value, float) else value for key, value in cell.items()}
+                       for cell in cells]
+    print(json.dumps(report["summary"], indent=2))
+    if options.out:
+        options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
