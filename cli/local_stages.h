@@ -41,7 +41,7 @@ class LocalStages {
 
   std::unique_ptr<PrivateDirectory> directory_;
   std::string first_address_;
-  std::vector<std::unique_ptr<Supervisor>> supervisors_;  // before the directory in destruction
+  std::vector<std::unique_ptr<Supervisor>> supervisors_;  // ended before the directory goes
 };
 
 }  // namespace tandem::cli

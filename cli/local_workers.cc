@@ -1,8 +1,5 @@
 #include "cli/local_workers.h"
 
-#include <stdlib.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <filesystem>
 
@@ -74,14 +71,9 @@ absl::StatusOr<std::unique_ptr<LocalWorkers>> LocalWorkers::Start(LocalWorkersOp
   if (options.count == 0) {
     return workers;
   }
-  const char* base = getenv("TMPDIR");
-  std::string pattern = absl::StrCat(base == nullptr ? "/tmp" : base, "/tandem-XXXXXX");
-  if (mkdtemp(pattern.data()) == nullptr) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("cannot make a directory like ", pattern));
-  }
-  workers->directory_ = pattern;
+  ASSIGN_OR_RETURN(workers->directory_, PrivateDirectory::Create());
   for (int i = 0; i < options.count; ++i) {
-    const std::string address = absl::StrCat("unix:", pattern, "/worker-", i, ".sock");
+    const std::string address = absl::StrCat("unix:", workers->directory_->path(), "/worker-", i, ".sock");
     workers->addresses_.push_back(address);
     SupervisorOptions supervisor;
     supervisor.name = absl::StrCat("worker-", i);
@@ -107,15 +99,9 @@ absl::Status LocalWorkers::AwaitReady(absl::Time deadline) const {
   return absl::OkStatus();
 }
 
-LocalWorkers::~LocalWorkers() {
-  supervisors_.clear();
-  RemoveSockets();
-}
-
 void LocalWorkers::RemoveSockets() const {
-  if (!directory_.empty()) {
-    std::error_code ignored;
-    std::filesystem::remove_all(directory_, ignored);
+  if (directory_ != nullptr) {
+    directory_->Remove();
   }
 }
 

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "base/supervisor.h"
 #include "cli/flags.h"
+#include "cli/private_directory.h"
 
 namespace tandem::cli {
 
@@ -35,7 +36,6 @@ class LocalWorkers {
   // Starts `count` processes (none for 0). They come up in the background; whoever connects waits for them.
   // Errors: INTERNAL when the directory or a process cannot be made.
   static absl::StatusOr<std::unique_ptr<LocalWorkers>> Start(LocalWorkersOptions options);
-  ~LocalWorkers();
 
   // Waits until every worker listens. Errors: UNAVAILABLE with the worker's own reason for one that cannot be started,
   // DEADLINE_EXCEEDED. From then on workers that end are started again for ever.
@@ -50,9 +50,9 @@ class LocalWorkers {
  private:
   LocalWorkers() = default;
 
-  std::string directory_;
+  std::unique_ptr<PrivateDirectory> directory_;
   std::vector<std::string> addresses_;
-  std::vector<std::unique_ptr<Supervisor>> supervisors_;  // one each
+  std::vector<std::unique_ptr<Supervisor>> supervisors_;  // one each; ended before the directory goes
 };
 
 }  // namespace tandem::cli

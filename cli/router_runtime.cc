@@ -97,12 +97,11 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_
   const absl::Time deadline = absl::Now() + worker_timeout;
   ASSIGN_OR_RETURN(std::unique_ptr<RouterRuntime> runtime,
                    Load(std::move(opened), flags, threads, workers, worker_timeout, plan, progress));
-  if (!plan.single()) {
-    RETURN_IF_ERROR(runtime->ConnectStages(flags, plan, deadline, progress));
-  }
   EngineFlags engine = flags;
   if (plan.single()) {
     engine.micro_batches = ChooseMicroBatches(flags.micro_batches, workers);
+  } else {
+    RETURN_IF_ERROR(runtime->ConnectStages(flags, plan, deadline, progress));
   }
   RETURN_IF_ERROR(runtime->StartEngine(engine, plan));
   if (!flags.trace.empty()) {
