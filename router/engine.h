@@ -76,7 +76,7 @@ struct EngineStats {
   double forward_seconds = 0;
   double ideal_seconds = 0;
   double exposed_seconds = 0;
-  double expert_seconds = 0;       // workers computing, the slowest of every dispatch; hidden or not
+  double expert_seconds = 0;       // workers computing, every moment once; hidden or not
   double wire_seconds = 0;         // all communication, hidden or not
   // The same of the last hundred steps or so: older ones count less and less.
   struct Recent {

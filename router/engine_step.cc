@@ -80,7 +80,7 @@ void Engine::Account(const Step& step, absl::Duration planning) {
   stats_.forward_seconds += absl::ToDoubleSeconds(report.total());
   stats_.ideal_seconds += absl::ToDoubleSeconds(report.ideal);
   stats_.exposed_seconds += absl::ToDoubleSeconds(report.exposed);
-  stats_.expert_seconds += absl::ToDoubleSeconds(report.expert);
+  stats_.expert_seconds += absl::ToDoubleSeconds(report.expert) * report.distinct;
   stats_.wire_seconds += absl::ToDoubleSeconds(report.wire);
   const auto add = [](double& recent, absl::Duration duration) {
     recent = kRecentDecay * recent + absl::ToDoubleSeconds(duration);
