@@ -194,7 +194,7 @@ absl::Status StageChain::Begin(const transport::StageStep& step) {
   step_deadline_ = deadlines_.Add(absl::Now() + options_.step_timeout, [this, id = step.step] {
     const absl::Status late = absl::UnavailableError(
         absl::StrCat("the pipeline stages did not finish a step within ", absl::FormatDuration(options_.step_timeout)));
-    if (mailbox_.Fail(id, late)) {
+    if (mailbox_.Awaited(id)) {
       OnLost(late);
     }
   });

@@ -1,5 +1,6 @@
 #include "router/stage_mailbox.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace tandem::router {
@@ -47,7 +48,13 @@ void StageMailbox::Deliver(uint64_t step, int32_t micro_batch, FrameBuffer rows)
   }
 }
 
-bool StageMailbox::Fail(uint64_t step, const absl::Status& error) {
+bool StageMailbox::Awaited(uint64_t step) const {
+  absl::MutexLock lock(&mutex_);
+  return step == step_ &&
+         std::any_of(slots_.begin(), slots_.end(), [](const Slot& slot) { return slot.arrived != nullptr; });
+}
+
+void StageMailbox::Fail(uint64_t step, const absl::Status& error) {
   Callbacks waiting;
   {
     absl::MutexLock lock(&mutex_);
@@ -58,7 +65,6 @@ bool StageMailbox::Fail(uint64_t step, const absl::Status& error) {
   for (const auto& arrived : waiting) {
     arrived();
   }
-  return !waiting.empty();
 }
 
 void StageMailbox::FailPresent(const absl::Status& error) {

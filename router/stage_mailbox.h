@@ -24,8 +24,11 @@ class StageMailbox {
   // Rows of another step than the present one are dropped.
   void Deliver(uint64_t step, int32_t micro_batch, transport::FrameBuffer rows);
 
-  // Nothing more will come for the step. Rows that are there already stay. True if somebody was waiting.
-  bool Fail(uint64_t step, const absl::Status& error);
+  // True while somebody waits for something of the step.
+  bool Awaited(uint64_t step) const;
+
+  // Nothing more will come for the step. Rows that are there already stay.
+  void Fail(uint64_t step, const absl::Status& error);
   void FailPresent(const absl::Status& error);  // whichever step it is
 
   // See StageHandover.
@@ -41,7 +44,7 @@ class StageMailbox {
 
   Callbacks FailLocked(const absl::Status& error) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   uint64_t step_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
   std::vector<Slot> slots_ ABSL_GUARDED_BY(mutex_);  // by micro-batch

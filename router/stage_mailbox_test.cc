@@ -52,9 +52,12 @@ TEST(StageMailbox, AFailureReachesWhoeverWaitsOnceAndWhoeverComesLater) {
   int arrived = 0;
   mailbox.Deliver(7, 2, FrameBuffer(8));
   mailbox.Expect(7, 0, [&] { ++arrived; });
-  EXPECT_FALSE(mailbox.Fail(6, absl::UnavailableError("earlier")));
-  EXPECT_TRUE(mailbox.Fail(7, absl::UnavailableError("gone")));
-  EXPECT_FALSE(mailbox.Fail(7, absl::InternalError("again")));
+  mailbox.Fail(6, absl::UnavailableError("earlier"));
+  EXPECT_TRUE(mailbox.Awaited(7));
+  EXPECT_FALSE(mailbox.Awaited(6));
+  mailbox.Fail(7, absl::UnavailableError("gone"));
+  mailbox.Fail(7, absl::InternalError("again"));
+  EXPECT_FALSE(mailbox.Awaited(7));
   mailbox.Expect(7, 1, [&] { ++arrived; });
   EXPECT_EQ(arrived, 2);
   EXPECT_EQ(mailbox.Take(7, 0).status(), absl::UnavailableError("gone"));

@@ -61,6 +61,22 @@ def test_a_killed_stage_fails_its_requests_with_503_and_is_restarted(tmp_path):
         assert sorted(after) == [1, 2] and after[1] == before[1] and after[2] != before[2]
 
 
+def test_a_stage_that_hangs_fails_requests_within_the_stage_timeout(tmp_path):
+    body = {"messages": [{"role": "user", "content": "What is a piano?"}], "temperature": 0}
+    with serve(tmp_path / "log", "--pipeline-stages", 2, "--stage-timeout", 1, workers=0) as server:
+        stage = stage_pids(server)[1]
+        os.kill(stage, signal.SIGSTOP)
+        try:
+            response = server.post("/v1/chat/completions", body)
+            assert response.status_code == 503, response.text
+            assert "stage" in response.json()["error"]["message"]
+        finally:
+            os.kill(stage, signal.SIGCONT)
+        server.wait_until(server.healthy, "health after the stage goes on")
+        assert server.post("/v1/chat/completions", body).json()["choices"][0]["message"]["content"] == \
+            GOLDEN[0]["greedy_text"]
+
+
 def test_sigterm_ends_all_stages_and_exits_0(tmp_path):
     with serve(tmp_path / "log", "--pipeline-stages", 2, workers=1) as server:
         children = server.children()

@@ -81,8 +81,7 @@ absl::Status Cluster::StartWorkers() {
   return absl::OkStatus();
 }
 
-std::vector<router::WorkerPool::ChannelFactory> Cluster::MakeChannels(
-    RouterNode& node, const std::shared_ptr<transport::Doorbell>& doorbell) {
+std::vector<router::WorkerPool::ChannelFactory> Cluster::MakeChannels(RouterNode& node) {
   if (options_.num_workers == 0) {
     node.store = std::make_unique<expert_worker::ExpertStore>(Loader(node.backend.get()));
     node.probe = std::make_unique<expert_worker::ExpertProbe>(config_.spec.num_layers(), config_.spec.gate.num_experts);
@@ -97,7 +96,7 @@ std::vector<router::WorkerPool::ChannelFactory> Cluster::MakeChannels(
   for (const auto& worker : nodes_) {
     std::optional<transport::NetworkConditions> network = options_.network;
     if (network.has_value()) network->seed += channels.size();
-    channels.push_back([address = worker->address, transport, network, doorbell](std::function<void()> on_lost) {
+    channels.push_back([address = worker->address, transport, network, doorbell = node.doorbell](std::function<void()> on_lost) {
       transport::GrpcChannelOptions grpc;
       grpc.transport = transport;
       grpc.doorbell = doorbell;
@@ -115,14 +114,13 @@ absl::Status Cluster::StartRouter(int stage) {
   const model::ModelSpec& spec = config_.spec;
   const model::ModelShare share = router::ShareOf(layout_, stage);
   node.backend = compute::cpu::CreateCpuBackend({.num_threads = options_.router_threads});
-  router::WorkerPool::Options pool;
-  pool.doorbell = std::make_shared<transport::Doorbell>(transport::kDefaultSpin);
-  const std::vector<router::WorkerPool::ChannelFactory> channels = MakeChannels(node, pool.doorbell);
+  node.doorbell = std::make_shared<transport::Doorbell>(transport::kDefaultSpin);
+  const std::vector<router::WorkerPool::ChannelFactory> channels = MakeChannels(node);
   node.pool = std::make_unique<router::WorkerPool>(
       channels, identity_,
       scheduler::StaticPlacement(router::MoeLayersOf(share, spec), spec.gate.num_experts,
                                  static_cast<int>(channels.size())),
-      std::move(pool));
+      router::WorkerPool::Options{.doorbell = node.doorbell});
   ASSIGN_OR_RETURN(model::RouterWeights weights, model::LoadRouterWeights(spec, checkpoint_, dtypes_, max_model_len_,
                                                                           *node.backend, nullptr, share));
   node.decoder = std::make_unique<model::Decoder>(spec, dtypes_, std::move(weights), *node.backend);

@@ -83,6 +83,7 @@ class Cluster {
     std::unique_ptr<expert_worker::ExpertProbe> probe;
     std::unique_ptr<expert_worker::InlineExperts> inline_experts;
     std::unique_ptr<model::Decoder> decoder;
+    std::shared_ptr<transport::Doorbell> doorbell;
     std::unique_ptr<router::WorkerPool> pool;
     // Stages but the head.
     std::string address = "127.0.0.1:0";
@@ -101,8 +102,7 @@ class Cluster {
   absl::Status StartRouter(int stage);
   absl::Status StartStage(int stage);
   absl::Status StartEngine();
-  std::vector<router::WorkerPool::ChannelFactory> MakeChannels(RouterNode& node,
-                                                               const std::shared_ptr<transport::Doorbell>& doorbell);
+  std::vector<router::WorkerPool::ChannelFactory> MakeChannels(RouterNode& node);
   expert_worker::ExpertLoader Loader(compute::Backend* backend) const;
 
   ClusterOptions options_;
