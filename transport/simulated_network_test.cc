@@ -51,6 +51,36 @@ TEST(SimulatedNetwork, TakesItsTimeInBothDirections) {
   EXPECT_GE(absl::Now() - start, absl::Milliseconds(40));
 }
 
+TEST(SimulatedNetwork, WithoutThreadsFramesMoveWhenTheyAreDueAndSomebodyLooks) {
+  FakeHandler handler;
+  PolledNetwork network =
+      MakePolledNetworkChannel(MakeInProcessChannel("far", &handler), {.latency = absl::Milliseconds(10)});
+  ASSERT_TRUE(network.channel->Handshake(TestIdentity(), absl::InfiniteFuture()).ok());
+  handler.Hold();
+  for (const absl::Duration latency : {absl::Milliseconds(10), absl::ZeroDuration()}) {
+    network.set_latency(latency);
+    bool answered = false;
+    const absl::Time start = absl::Now();
+    network.channel->Dispatch(TestFrame(0, 2, 8, 4), [&](const absl::StatusOr<CombineFrame>& result) {
+      EXPECT_TRUE(result.ok()) << result.status();
+      answered = true;
+    });
+    EXPECT_EQ(handler.held(), 0u) << "nobody has looked yet";
+    while (handler.held() == 0) {
+      network.arrivals->Poll();
+    }
+    EXPECT_GE(absl::Now() - start, latency);
+    const absl::Time answer = absl::Now();
+    handler.Release();
+    handler.Hold();
+    EXPECT_FALSE(answered);
+    while (!answered) {
+      network.channel->Poll();
+    }
+    EXPECT_GE(absl::Now() - answer, latency);
+  }
+}
+
 TEST(SimulatedNetwork, JitterReorders) {
   FakeHandler handler;
   auto channel = Connected(handler, {.jitter = absl::Milliseconds(30), .seed = 3});

@@ -4,7 +4,7 @@
   overlap.py [--latency 0,0.1,0.5,2,10] [--batch 1,8,64,256] [--out FILE]
 
 Runs `tandem bench overlap` on the balanced-tiny shape (tools/make_synthetic.py): router and experts have one half of the CPUs
-each, frames get a one-way latency. The words are those of docs/pipeline.md: ideal is the bound of a perfect pipeline with the
+each, frames get a one-way latency. Ideal is the bound of a perfect pipeline with the
 costs that were measured without a network; hideable is what that bound hides; hidden is what the step really hid.
 """
 
