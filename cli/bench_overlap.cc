@@ -126,14 +126,14 @@ absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& rig, const OverlapFlag
   std::vector<std::vector<StepTimes>> with(cells.size());
   std::vector<std::vector<StepTimes>> without(cells.size());
   for (int round = -1; round < flags.rounds; ++round) {  // the first one warms up
-    rig.SetLatency(absl::Seconds(latency));
+    rig.SetNetwork(absl::Seconds(latency));
     std::vector<int> cuts;
     for (size_t i = 0; i < cells.size(); ++i) {
       ASSIGN_OR_RETURN(const StepTimes times, MeasureDecode(rig.engine(), run, cells[i].micro_batches));
       cuts.push_back(static_cast<int>(std::lround(times.micro_batches)));
       with[i].push_back(times);
     }
-    rig.SetLatency(absl::ZeroDuration());
+    rig.SetNetwork(absl::ZeroDuration());
     for (size_t i = 0; i < cells.size(); ++i) {
       ASSIGN_OR_RETURN(const StepTimes times, MeasureDecode(rig.engine(), run, cuts[i]));
       without[i].push_back(times);

@@ -7,6 +7,7 @@
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/flags.h"
+#include "cli/keep_awake.h"
 #include "cli/opened_model.h"
 #include "cli/router_runtime.h"
 #include "cli/stop_request.h"
@@ -27,6 +28,7 @@ struct WorkerFlags {
   int ready_fd = -1;
   bool shared_memory = true;
   bool expert_metrics = false;
+  std::string keep_awake = "auto";
 };
 
 // Serves until a signal comes. `was_ready`: set once the worker listens and has said so.
@@ -35,11 +37,13 @@ absl::Status Serve(const WorkerFlags& flags, bool& was_ready) {
   ASSIGN_OR_RETURN(const std::shared_ptr<const OpenedModel> opened,
                    OpenModel(flags.model.model_dir, flags.model.dtype, "auto", flags.model.wire_dtype));
   const model::ModelSpec& spec = opened->config.spec;
+  const std::unique_ptr<AwakeCpus> awake_cpus = MakeAwakeCpus(flags.keep_awake, flags.model.threads);
   const std::unique_ptr<compute::Backend> backend =
       compute::cpu::CreateCpuBackend({.num_threads = flags.model.threads});
   const std::string worker_id = flags.worker_id.empty() ? flags.listen : flags.worker_id;
   expert_worker::ExpertWorkerOptions options;
   options.identity = {worker_id, opened->identity};
+  options.executor.awake_cpus = awake_cpus.get();
   options.server.listen = flags.listen;
   options.server.shared_memory = flags.shared_memory;
   options.num_layers = spec.num_layers();
@@ -90,6 +94,7 @@ void AddExpertWorker(CLI::App& app, CommandResult& result) {
                     "Offer shared memory to routers on this machine where the address is unix: (the default)");
   command->add_flag("--expert-metrics,!--no-expert-metrics", flags->expert_metrics,
                     "Export tokens per layer and expert (many series)");
+  AddKeepAwakeFlag(*command, flags->keep_awake);
   command->add_option("--ready-fd", flags->ready_fd, "File descriptor that gets one JSON line once the worker listens");
   AddLogFlags(*command, flags->log);
   FinishFlags(*command);

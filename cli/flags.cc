@@ -4,6 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "base/log.h"
+#include "cli/keep_awake.h"
 #include "router/output_parser/reasoning_parser.h"
 #include "router/output_parser/tool_format.h"
 
@@ -77,6 +78,7 @@ void AddEngineFlags(CLI::App& app, EngineFlags& flags) {
       "How frames travel to expert workers; auto: shared memory with those on unix: addresses where it can be set up, "
       "gRPC with others")
       ->check(CLI::IsMember({"auto", "shm", "grpc"}));
+  AddKeepAwakeFlag(app, flags.keep_awake);
   app.add_option("--trace", flags.trace, "Write a timeline of the run to this file, for https://ui.perfetto.dev")
       ->group("Engine");
   add("--dispatch-timeout", flags.dispatch_timeout_seconds, "Seconds to wait for an expert worker's answer")

@@ -33,6 +33,7 @@ struct EngineFlags {
   uint64_t kv_cache_memory = 0;  // bytes; 0: chosen from the memory that is free
   int dispatch_timeout_seconds = 30;
   std::string expert_transport = "auto";  // or "shm", "grpc"
+  std::string keep_awake = "auto";        // or "on", "off"
   std::string trace;                      // file; empty: none
 };
 

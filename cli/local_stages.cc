@@ -41,6 +41,7 @@ std::vector<std::string> Command(const LocalStagesOptions& options, int stage, c
   add("--kv-cache-memory", engine.kv_cache_memory);
   add("--expert-transport", engine.expert_transport);
   add("--dispatch-timeout", engine.dispatch_timeout_seconds);
+  add("--keep-awake", "off");  // the head does it for the machine
   add("--ready-fd", ready_fd);
   add("--log-level", options.log.level);
   add("--log-format", options.log.format);

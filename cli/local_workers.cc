@@ -58,6 +58,8 @@ std::vector<std::string> Command(const LocalWorkersOptions& options, int index, 
           options.log.level,
           "--log-format",
           options.log.format,
+          "--keep-awake",
+          "off",  // the router does it for the machine
           options.expert_metrics ? "--expert-metrics" : "--no-expert-metrics",
           options.shared_memory ? "--shared-memory" : "--no-shared-memory"};
 }

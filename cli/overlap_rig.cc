@@ -56,9 +56,9 @@ absl::StatusOr<std::unique_ptr<OverlapRig>> OverlapRig::Start(std::shared_ptr<co
 
 int OverlapRig::moe_layers() const { return static_cast<int>(opened_->config.spec.moe_layers().size()); }
 
-void OverlapRig::SetLatency(absl::Duration latency) {
-  for (const auto& set : set_latency_) {
-    set(latency);
+void OverlapRig::SetNetwork(absl::Duration latency, double bytes_per_second) {
+  for (const auto& set : set_speed_) {
+    set(latency, bytes_per_second);
   }
 }
 
@@ -98,7 +98,7 @@ std::vector<router::WorkerPool::ChannelFactory> OverlapRig::MakeChannels(const O
       if (options.polled_network) {
         transport::PolledNetwork network = transport::MakePolledNetworkChannel(std::move(channel), options.network);
         worker.executor->Attend(std::move(network.arrivals));
-        set_latency_.push_back(std::move(network.set_latency));
+        set_speed_.push_back(std::move(network.set_speed));
         return std::move(network.channel);
       }
       if (!HasNetwork(options)) {

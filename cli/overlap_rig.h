@@ -43,8 +43,8 @@ class OverlapRig {
   router::Engine& engine() { return *engine_; }
   int moe_layers() const;
 
-  // With a polled network, between requests.
-  void SetLatency(absl::Duration latency);
+  // With a polled network, between requests. One way; bytes_per_second 0: unlimited.
+  void SetNetwork(absl::Duration latency, double bytes_per_second = 0);
 
  private:
   OverlapRig() = default;
@@ -61,7 +61,7 @@ class OverlapRig {
     std::unique_ptr<expert_worker::ExpertExecutor> executor;
   };
   std::vector<Worker> experts_;
-  std::vector<std::function<void(absl::Duration)>> set_latency_;  // of each polled network
+  std::vector<std::function<void(absl::Duration, double)>> set_speed_;  // of each polled network
   std::unique_ptr<compute::Backend> router_backend_;
   // Only without workers.
   std::unique_ptr<expert_worker::ExpertStore> inline_store_;

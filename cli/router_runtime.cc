@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "cli/keep_awake.h"
 #include "compute/cpu/cpu_backend.h"
 #include "router/stage_share.h"
 #include "scheduler/placement.h"
@@ -121,6 +122,7 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Load(std::shared_p
   const model::ModelSpec& spec = model.config.spec;
   const model::ModelShare share = plan.single() ? model::WholeModel(spec) : router::ShareOf(plan.layout, plan.stage);
   ASSIGN_OR_RETURN(runtime->max_model_len_, ChooseMaxModelLen(spec, flags.max_model_len));
+  runtime->awake_cpus_ = MakeAwakeCpus(flags.keep_awake, threads);
   runtime->backend_ = compute::cpu::CreateCpuBackend({.num_threads = threads});
 
   // Workers load their experts while this process loads its own weights.
@@ -181,6 +183,7 @@ absl::Status RouterRuntime::StartEngine(const EngineFlags& flags, const StagePla
   options.dispatch_timeout = absl::Seconds(flags.dispatch_timeout_seconds);
   options.eos_token_ids = opened_->config.generation.eos_token_ids;
   options.num_kv_blocks = ChooseKvBlocks(flags);
+  options.awake_cpus = awake_cpus_.get();
   if (stages_ != nullptr) {
     // The smallest cache rules: blocks have the same numbers everywhere.
     options.stages = plan.layout;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "base/awake_cpus.h"
 #include "cli/flags.h"
 #include "cli/opened_model.h"
 #include "cli/stage_flags.h"
@@ -53,6 +54,7 @@ class RouterRuntime {
   const model::Decoder& decoder() const { return *decoder_; }
   int64_t max_model_len() const { return max_model_len_; }
   const compute::Backend& backend() const { return *backend_; }
+  AwakeCpus* awake_cpus() { return awake_cpus_.get(); }
 
  private:
   RouterRuntime() = default;
@@ -65,6 +67,7 @@ class RouterRuntime {
   absl::Status StartEngine(const EngineFlags& flags, const StagePlan& plan);
 
   std::shared_ptr<const OpenedModel> opened_;
+  std::unique_ptr<AwakeCpus> awake_cpus_;  // null: they may halt
   std::unique_ptr<compute::Backend> backend_;
   // Only with experts inside this process.
   std::unique_ptr<expert_worker::ExpertStore> expert_store_;

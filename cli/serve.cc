@@ -12,6 +12,7 @@
 #include "cli/api_server.h"
 #include "cli/command.h"
 #include "cli/flags.h"
+#include "cli/keep_awake.h"
 #include "cli/local_stages.h"
 #include "cli/local_workers.h"
 #include "cli/opened_model.h"
@@ -92,6 +93,7 @@ absl::Status RunServe(ServeFlags flags) {
       const std::shared_ptr<const OpenedModel> opened,
       OpenModel(flags.model.model_dir, flags.model.dtype, flags.engine.kv_cache_dtype, flags.model.wire_dtype));
   ASSIGN_OR_RETURN(StagePlan plan, PlanOfHead(flags.stages, opened->config.spec.num_layers()));
+  flags.engine.keep_awake = KeepsAwake(flags.engine.keep_awake, flags.model.threads) ? "on" : "off";
   DivideAmongStages(plan.layout.num_stages, flags);
   ASSIGN_OR_RETURN(const std::unique_ptr<LocalWorkers> local,
                    LocalWorkers::Start({.count = flags.expert_workers,

@@ -19,7 +19,8 @@ absl::StatusOr<std::unique_ptr<StageRuntime>> StageRuntime::Start(std::shared_pt
   options.next_stage = plan.next_stage;
   options.runner = {.max_batch_tokens = flags.max_batch_tokens,
                     .num_kv_blocks = router.ChooseKvBlocks(flags),
-                    .dispatch_timeout = absl::Seconds(flags.dispatch_timeout_seconds)};
+                    .dispatch_timeout = absl::Seconds(flags.dispatch_timeout_seconds),
+                    .awake_cpus = router.awake_cpus()};
   options.terms = router::TermsOf(plan.layout, plan.stage, opened->identity, opened->dtypes,
                                   options.runner.kv_block_size, flags.max_batch_tokens, router.max_model_len());
   ASSIGN_OR_RETURN(runtime->stage_,

@@ -103,6 +103,9 @@ void ExpertExecutor::Work() {
     if (batch.empty()) {
       return;  // closed, and nothing is left
     }
+    if (options_.awake_cpus != nullptr) {
+      options_.awake_cpus->Touch();
+    }
     Answer(std::move(batch));
   }
 }

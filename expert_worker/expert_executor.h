@@ -12,6 +12,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "base/awake_cpus.h"
 #include "compute/backend.h"
 #include "expert_worker/expert_probe.h"
 #include "expert_worker/expert_store.h"
@@ -34,6 +35,7 @@ struct ExecutorOptions {
   int64_t max_batch_pairs = 16384;
   // How long the idle thread spins before it sleeps; see Doorbell.
   absl::Duration spin = transport::kDefaultSpin;
+  AwakeCpus* awake_cpus = nullptr;  // touched with every batch; must outlive the executor
 };
 
 // One thread ("experts") drives the backend, takes frames that wait for the same layer, from whichever router, and

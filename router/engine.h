@@ -21,6 +21,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "base/awake_cpus.h"
 #include "router/block_manager.h"
 #include "router/model_runner.h"
 #include "router/sequence.h"
@@ -46,6 +47,7 @@ struct EngineOptions {
   absl::Duration dispatch_timeout = absl::Seconds(30);
   std::vector<int32_t> eos_token_ids;
   scheduler::StageLayout stages;  // of which this is the head; num_layers 0: the only one
+  AwakeCpus* awake_cpus = nullptr;  // as in ModelRunnerOptions
 };
 
 // A snapshot for metrics. Counters count from the start.

@@ -86,6 +86,9 @@ trace::Scope ModelRunner::Traced(const char* name, const Lane& lane, int layer) 
 }
 
 absl::Status ModelRunner::Forward(const StepInput& step) {
+  if (options_.awake_cpus != nullptr) {
+    options_.awake_cpus->Touch();
+  }
   RETURN_IF_ERROR(AllocateLanes(step.micro_batches.size()));
   AssignLanes(step);
   report_ = {.micro_batches = static_cast<int>(step.micro_batches.size())};

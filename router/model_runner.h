@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
+#include "base/awake_cpus.h"
 #include "model/decoder.h"
 #include "base/trace.h"
 #include "router/arrival_queue.h"
@@ -34,6 +35,7 @@ struct ModelRunnerOptions {
   int kv_block_size = compute::kAttentionTile;
   absl::Duration dispatch_timeout = absl::Seconds(30);
   trace::Recorder* recorder = nullptr;  // must outlive the runner
+  AwakeCpus* awake_cpus = nullptr;      // touched with every step; must outlive the runner
 };
 
 using StepInput = transport::StageStep;

@@ -26,10 +26,14 @@ constexpr absl::Duration kSpin = absl::Microseconds(100);  // a sleeping thread 
 class Line {
  public:
   explicit Line(const NetworkConditions& conditions)
-      : conditions_(conditions), latency_ns_(absl::ToInt64Nanoseconds(conditions.latency)) {}
+      : latency_(conditions.latency), bytes_per_second_(conditions.bytes_per_second) {}
 
   // Of what is sent from now on.
-  void SetLatency(absl::Duration latency) { latency_ns_ = absl::ToInt64Nanoseconds(latency); }
+  void SetSpeed(absl::Duration latency, double bytes_per_second) {
+    absl::MutexLock lock(&mutex_);
+    latency_ = latency;
+    bytes_per_second_ = bytes_per_second;
+  }
 
   // Calls `deliver` when `bytes` have crossed; `lost` when the line is cut before.
   void Send(size_t bytes, const CrossingFate& fate, std::function<void()> deliver, std::function<void()> lost) {
@@ -92,10 +96,10 @@ class Line {
 
   absl::Time DueTime(size_t bytes, const CrossingFate& fate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     free_at_ = std::max(free_at_, absl::Now()) + fate.stall;
-    if (conditions_.bytes_per_second > 0) {
-      free_at_ += absl::Seconds(static_cast<double>(bytes) / conditions_.bytes_per_second);
+    if (bytes_per_second_ > 0) {
+      free_at_ += absl::Seconds(static_cast<double>(bytes) / bytes_per_second_);
     }
-    return free_at_ + absl::Nanoseconds(latency_ns_.load()) + fate.delay;
+    return free_at_ + latency_ + fate.delay;
   }
 
   void NoteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -134,10 +138,10 @@ class Line {
 
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
-  const NetworkConditions conditions_;
-  std::atomic<int64_t> latency_ns_;
   absl::Mutex mutex_;
   absl::CondVar changed_;
+  absl::Duration latency_ ABSL_GUARDED_BY(mutex_);
+  double bytes_per_second_ ABSL_GUARDED_BY(mutex_);
   std::multimap<absl::Time, Parcel> under_way_ ABSL_GUARDED_BY(mutex_);
   std::atomic<int64_t> next_due_ns_ = kNever;  // of under_way_, for a look without the lock
   absl::Time free_at_ ABSL_GUARDED_BY(mutex_);
@@ -226,10 +230,10 @@ class SimulatedNetworkChannel : public ExpertChannel {
     }
   }
 
-  std::function<void(absl::Duration)> latency_setter() const {
-    return [path = path_](absl::Duration latency) {
-      path->out.SetLatency(latency);
-      path->back.SetLatency(latency);
+  std::function<void(absl::Duration, double)> speed_setter() const {
+    return [path = path_](absl::Duration latency, double bytes_per_second) {
+      path->out.SetSpeed(latency, bytes_per_second);
+      path->back.SetSpeed(latency, bytes_per_second);
     };
   }
 
@@ -313,7 +317,7 @@ PolledNetwork MakePolledNetworkChannel(std::unique_ptr<ExpertChannel> inner, con
   auto channel = std::make_unique<SimulatedNetworkChannel>(std::move(inner), conditions);
   PolledNetwork network;
   network.arrivals = channel->arrivals();
-  network.set_latency = channel->latency_setter();
+  network.set_speed = channel->speed_setter();
   network.channel = std::move(channel);
   return network;
 }

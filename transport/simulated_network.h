@@ -23,7 +23,8 @@ std::unique_ptr<ExpertChannel> MakeSimulatedNetworkChannel(std::unique_ptr<Exper
 struct PolledNetwork {
   std::unique_ptr<ExpertChannel> channel;  // destroyed when no frame is on its way, or when `arrivals` is polled no more
   std::shared_ptr<FrameSource> arrivals;
-  std::function<void(absl::Duration)> set_latency;  // of what is sent from then on; any thread
+  // For what is sent from then on; bytes_per_second 0: unlimited. Any thread.
+  std::function<void(absl::Duration latency, double bytes_per_second)> set_speed;
 };
 PolledNetwork MakePolledNetworkChannel(std::unique_ptr<ExpertChannel> inner, const NetworkConditions& conditions);
 

@@ -58,7 +58,7 @@ TEST(SimulatedNetwork, WithoutThreadsFramesMoveWhenTheyAreDueAndSomebodyLooks) {
   ASSERT_TRUE(network.channel->Handshake(TestIdentity(), absl::InfiniteFuture()).ok());
   handler.Hold();
   for (const absl::Duration latency : {absl::Milliseconds(10), absl::ZeroDuration()}) {
-    network.set_latency(latency);
+    network.set_speed(latency, 0);
     bool answered = false;
     const absl::Time start = absl::Now();
     network.channel->Dispatch(TestFrame(0, 2, 8, 4), [&](const absl::StatusOr<CombineFrame>& result) {

@@ -3,9 +3,9 @@
 
   overlap.py [--latency 0,0.1,0.5,2,10] [--batch 1,8,64,256] [--out FILE]
 
-Runs `tandem bench overlap` on the balanced-tiny shape (tools/make_synthetic.py): router and experts have one half of the CPUs
-each, frames get a one-way latency. Ideal is the bound of a perfect pipeline with the
-costs that were measured without a network; hideable is what that bound hides; hidden is what the step really hid.
+Runs `tandem bench overlap` on the balanced-small shape (tools/make_synthetic.py, whose packages it needs): router and experts
+have one half of the CPUs each, frames get a one-way latency. Ideal is the bound of a perfect pipeline with the costs that were
+measured without a network; hideable is what that bound hides; hidden is what the step really hid.
 """
 
 import argparse
@@ -61,13 +61,13 @@ def main():
     parser.add_argument("--context", type=int, default=64)
     parser.add_argument("--steps", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--model", help="another model than balanced-tiny")
+    parser.add_argument("--model", help="another model than balanced-small")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = options.model or folder
         if not options.model:
-            subprocess.run([sys.executable, REPOSITORY / "tools/make_synthetic.py", "balanced-tiny", folder], check=True)
+            subprocess.run([sys.executable, REPOSITORY / "tools/make_synthetic.py", "balanced-small", folder], check=True)
         report = {"benchmark": "overlap of router and experts over a simulated network", "processor": processor()}
         cells = []
         for latency in options.latency.split(","):
