@@ -23,6 +23,9 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr int kLearning = 8;  // steps in which the choice sees every cut
+constexpr int kSlack = 8;     // steps more than asked for that a measurement may see
+
 struct OverlapFlags {
   LogFlags log{.level = "warning"};
   ModelFlags model;
@@ -30,125 +33,159 @@ struct OverlapFlags {
   std::vector<int> batches = {1, 8, 32, 64};
   std::vector<int> micro_batches = {1, 2, 3, 4, 8, kAutoMicroBatches};
   int context = 1;
-  int steps = 24;
-  int rounds = 3;
+  int steps = 6;
+  int rounds = 5;
   bool json = false;
 };
 
-// One cut at one batch and latency: medians over the rounds.
+// A cut over a network and, right after it, without one.
+struct Sample {
+  StepTimes network;
+  StepTimes free;
+  OverlapFigures figures;
+};
+
+// One cut at one batch and latency, over the rounds.
 struct Cell {
   double latency = 0;  // one way, seconds
   int batch = 0;
   int micro_batches = 0;  // asked for
-  StepTimes network;
-  StepTimes free;  // the same cut where frames arrive at once
-  OverlapFigures figures;
+  std::vector<Sample> rounds;
+
+  // The median over the rounds.
+  template <typename Figure>
+  double Median(const Figure& figure) const {
+    std::vector<double> values;
+    for (const Sample& sample : rounds) {
+      values.push_back(figure(sample));
+    }
+    const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
+    std::nth_element(values.begin(), middle, values.end());
+    return *middle;
+  }
+  double Network(double StepTimes::*part) const {
+    return Median([part](const Sample& sample) { return sample.network.*part; });
+  }
+  double Free(double StepTimes::*part) const {
+    return Median([part](const Sample& sample) { return sample.free.*part; });
+  }
+  double Figure(double OverlapFigures::*figure) const {
+    return Median([figure](const Sample& sample) { return sample.figures.*figure; });
+  }
+  double StepOverIdeal() const {
+    return Median([](const Sample& sample) { return sample.network.step / sample.figures.ideal; });
+  }
+  // Median over the rounds of how much faster this cut's steps were than the other's in the same round.
+  double SpeedupOver(const Cell& other) const {
+    size_t round = 0;
+    return Median([&](const Sample& sample) { return other.rounds[round++].network.step / sample.network.step; });
+  }
 };
 
 std::string CutName(int micro_batches) {
   return micro_batches == kAutoMicroBatches ? "auto" : absl::StrCat(micro_batches);
 }
 
-Json ToJson(const Cell& cell) {
+Json ToJson(const Cell& cell, const Cell& whole) {
   Json json = {{"latency_ms", cell.latency * 1e3},
                {"batch", cell.batch},
                {"micro_batches", CutName(cell.micro_batches)},
-               {"micro_batches_mean", cell.network.micro_batches},
-               {"step_ms", cell.network.step * 1e3},
-               {"router_ms", cell.network.router * 1e3},
-               {"expert_wait_ms", cell.network.expert_wait * 1e3},
-               {"wire_wait_ms", cell.network.wire_wait * 1e3},
-               {"free_step_ms", cell.free.step * 1e3},
-               {"free_router_ms", cell.free.router * 1e3},
-               {"free_experts_ms", cell.free.expert * 1e3},
-               {"ideal_ms", cell.figures.ideal * 1e3},
-               {"step_over_ideal", cell.network.step / cell.figures.ideal}};
+               {"micro_batches_mean", cell.Network(&StepTimes::micro_batches)},
+               {"step_ms", cell.Network(&StepTimes::step) * 1e3},
+               {"router_ms", cell.Network(&StepTimes::router) * 1e3},
+               {"expert_wait_ms", cell.Network(&StepTimes::expert_wait) * 1e3},
+               {"wire_wait_ms", cell.Network(&StepTimes::wire_wait) * 1e3},
+               {"free_step_ms", cell.Free(&StepTimes::step) * 1e3},
+               {"free_router_ms", cell.Free(&StepTimes::router) * 1e3},
+               {"free_experts_ms", cell.Free(&StepTimes::expert) * 1e3},
+               {"ideal_ms", cell.Figure(&OverlapFigures::ideal) * 1e3},
+               {"step_over_ideal", cell.StepOverIdeal()},
+               {"gain", cell.SpeedupOver(whole)}};
   if (cell.latency > 0) {
-    json["hidden"] = cell.figures.hidden;
-    json["hideable"] = cell.figures.hideable;
+    json["hidden"] = cell.Figure(&OverlapFigures::hidden);
+    json["hideable"] = cell.Figure(&OverlapFigures::hideable);
   }
   return json;
 }
 
 void PrintHeader() {
-  absl::PrintF("%8s %6s %5s %6s %9s %9s %9s %9s %7s %8s %9s\n", "one way", "batch", "m", "mean", "step ms", "router ms",
-               "experts", "ideal ms", "ratio", "hidden %", "hideable");
+  absl::PrintF("%8s %6s %5s %6s %9s %9s %9s %9s %7s %6s %8s %9s\n", "one way", "batch", "m", "mean", "step ms", "router ms",
+               "experts", "ideal ms", "ratio", "gain", "hidden %", "hideable");
 }
 
-void Print(const Cell& cell) {
-  absl::PrintF("%8.2f %6d %5s %6.2f %9.3f %9.3f %9.3f %9.3f %7.3f", cell.latency * 1e3, cell.batch,
-               CutName(cell.micro_batches), cell.network.micro_batches, cell.network.step * 1e3,
-               cell.network.router * 1e3, cell.free.expert * 1e3, cell.figures.ideal * 1e3,
-               cell.network.step / cell.figures.ideal);
+void Print(const Cell& cell, const Cell& whole) {
+  absl::PrintF("%8.2f %6d %5s %6.2f %9.3f %9.3f %9.3f %9.3f %7.3f %6.3f", cell.latency * 1e3, cell.batch,
+               CutName(cell.micro_batches), cell.Network(&StepTimes::micro_batches),
+               cell.Network(&StepTimes::step) * 1e3, cell.Free(&StepTimes::router) * 1e3,
+               cell.Free(&StepTimes::expert) * 1e3, cell.Figure(&OverlapFigures::ideal) * 1e3, cell.StepOverIdeal(),
+               cell.SpeedupOver(whole));
   if (cell.latency > 0) {
-    absl::PrintF(" %8.1f %9.1f", cell.figures.hidden * 100, cell.figures.hideable * 100);
+    absl::PrintF(" %8.1f %9.1f", cell.Figure(&OverlapFigures::hidden) * 100,
+                 cell.Figure(&OverlapFigures::hideable) * 100);
   }
   absl::PrintF("\n");
   std::fflush(stdout);
+}
+
+const Cell& WholeOf(const std::vector<Cell>& cells) {
+  const auto whole = std::find_if(cells.begin(), cells.end(), [](const Cell& cell) { return cell.micro_batches == 1; });
+  return whole == cells.end() ? cells.front() : *whole;
 }
 
 // What the choice costs against the best fixed cut, and against not cutting.
 void PrintRegret(const std::vector<Cell>& cells) {
   const auto chosen = std::find_if(cells.begin(), cells.end(),
                                    [](const Cell& cell) { return cell.micro_batches == kAutoMicroBatches; });
-  double best = std::numeric_limits<double>::infinity();
-  double whole = 0;
+  if (chosen == cells.end() || cells.size() == 1) {
+    return;
+  }
+  double least = std::numeric_limits<double>::infinity();
   for (const Cell& cell : cells) {
     if (cell.micro_batches != kAutoMicroBatches) {
-      best = std::min(best, cell.network.step);
-      whole = cell.micro_batches == 1 ? cell.network.step : whole;
+      least = std::min(least, chosen->SpeedupOver(cell));
     }
   }
-  if (chosen != cells.end() && whole > 0) {
-    absl::PrintF("%8s auto: %.3f of the best cut's speed, %.3f of m = 1; best cut %.3f of m = 1\n", "",
-                 best / chosen->network.step, whole / chosen->network.step, whole / best);
-  }
+  absl::PrintF("%8s auto: %.3f of the best cut's speed, %.3f of m = 1\n", "", least,
+               chosen->SpeedupOver(WholeOf(cells)));
 }
 
-const StepTimes& MedianByStep(std::vector<StepTimes>& times) {
-  std::nth_element(times.begin(), times.begin() + static_cast<int64_t>(times.size() / 2), times.end(),
-                   [](const StepTimes& a, const StepTimes& b) { return a.step < b.step; });
-  return times[times.size() / 2];
-}
-
-// All cuts take turns with and without latency, so that a machine that changes its speed treats them alike. The choice
-// comes after the fixed cuts: its costs are then those of this latency.
+// Cuts, with and without latency, take turns of a few steps on the same sequences, each round in another order, as the context
+// grows meanwhile.
 absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& rig, const OverlapFlags& flags, double latency, int batch) {
-  const DecodeRun run = {.batch = batch, .context = flags.context, .steps = flags.steps};
   std::vector<Cell> cells;
   for (const int micro_batches : flags.micro_batches) {
     if (micro_batches <= batch) {
       cells.push_back({.latency = latency, .batch = batch, .micro_batches = micro_batches});
     }
   }
-  std::stable_partition(cells.begin(), cells.end(),
-                        [](const Cell& cell) { return cell.micro_batches != kAutoMicroBatches; });
-  std::vector<std::vector<StepTimes>> with(cells.size());
-  std::vector<std::vector<StepTimes>> without(cells.size());
+  rig.SetNetwork(absl::ZeroDuration());
   for (int round = -1; round < flags.rounds; ++round) {  // the first one warms up
-    rig.SetNetwork(absl::Seconds(latency));
-    std::vector<int> cuts;
-    for (size_t i = 0; i < cells.size(); ++i) {
-      ASSIGN_OR_RETURN(const StepTimes times, MeasureDecode(rig.engine(), run, cells[i].micro_batches));
-      cuts.push_back(static_cast<int>(std::lround(times.micro_batches)));
-      with[i].push_back(times);
+    ASSIGN_OR_RETURN(const std::unique_ptr<DecodeLoad> load, DecodeLoad::Start(rig.engine(), batch, flags.context));
+    for (size_t turn = 0; turn < cells.size(); ++turn) {
+      Cell& cell = cells[(turn + static_cast<size_t>(round + 1)) % cells.size()];
+      Sample sample;
+      rig.SetNetwork(absl::Seconds(latency));
+      if (cell.micro_batches == kAutoMicroBatches) {
+        RETURN_IF_ERROR(load->Measure(kAutoMicroBatches, kLearning).status());
+      }
+      ASSIGN_OR_RETURN(sample.network, load->Measure(cell.micro_batches, flags.steps));
+      rig.SetNetwork(absl::ZeroDuration());
+      const int cut = static_cast<int>(std::lround(sample.network.micro_batches));
+      ASSIGN_OR_RETURN(sample.free, load->Measure(cut, flags.steps));
+      sample.figures = Compare(sample.network, sample.free, latency, rig.moe_layers());
+      if (round >= 0) {
+        cell.rounds.push_back(sample);
+      }
     }
-    rig.SetNetwork(absl::ZeroDuration());
-    for (size_t i = 0; i < cells.size(); ++i) {
-      ASSIGN_OR_RETURN(const StepTimes times, MeasureDecode(rig.engine(), run, cuts[i]));
-      without[i].push_back(times);
-    }
-    if (round < 0) {
-      with.assign(cells.size(), {});
-      without.assign(cells.size(), {});
-    }
-  }
-  for (size_t i = 0; i < cells.size(); ++i) {
-    cells[i].network = MedianByStep(with[i]);
-    cells[i].free = MedianByStep(without[i]);
-    cells[i].figures = Compare(cells[i].network, cells[i].free, latency, rig.moe_layers());
   }
   return cells;
+}
+
+// Positions that a sequence may come to in MeasureCuts.
+int64_t ContextOf(const OverlapFlags& flags, int largest_batch) {
+  const int64_t prefill_steps = int64_t{largest_batch} * flags.context / kOverlapRigStepTokens + 1;
+  const auto cuts = static_cast<int64_t>(flags.micro_batches.size());
+  return flags.context + 2 * prefill_steps + cuts * 2 * (flags.steps + kSlack) + kLearning + kSlack;
 }
 
 absl::Status Run(const OverlapFlags& flags) {
@@ -158,7 +195,7 @@ absl::Status Run(const OverlapFlags& flags) {
   ASSIGN_OR_RETURN(OverlapRigOptions options, SeparateCpus());
   options.polled_network = true;
   options.max_sequences = *std::max_element(flags.batches.begin(), flags.batches.end());
-  options.max_model_len = std::max<int64_t>(64, flags.context + flags.steps + 1);
+  options.max_model_len = ContextOf(flags, options.max_sequences);
   Json json = {{"model", opened->name},
                {"router_cpus", options.router_cpus.size()},
                {"worker_cpus", options.worker_cpus.size()},
@@ -176,9 +213,9 @@ absl::Status Run(const OverlapFlags& flags) {
     for (const int batch : flags.batches) {
       ASSIGN_OR_RETURN(const std::vector<Cell> cells, MeasureCuts(*rig, flags, latency_ms / 1e3, batch));
       for (const Cell& cell : cells) {
-        json["results"].push_back(ToJson(cell));
+        json["results"].push_back(ToJson(cell, WholeOf(cells)));
         if (!flags.json) {
-          Print(cell);
+          Print(cell, WholeOf(cells));
         }
       }
       if (!flags.json) {

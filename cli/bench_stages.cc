@@ -93,8 +93,10 @@ absl::StatusOr<Measured> MeasureOnce(StageRig& rig, const StagesFlags& flags, Me
   const uint64_t steps_before = engine.Stats().steps;
   const double busy_before = BusySeconds(engine);
   // Prompts of one token, so that all steps are alike: the other stages' reports do not tell which step was which.
-  ASSIGN_OR_RETURN(const StepTimes times,
-                   MeasureDecode(engine, {.batch = flags.batch, .steps = flags.steps}, run.micro_batches));
+  engine.SetMicroBatches(run.micro_batches);
+  ASSIGN_OR_RETURN(std::unique_ptr<DecodeLoad> load, DecodeLoad::Start(engine, flags.batch, /*context=*/1));
+  ASSIGN_OR_RETURN(const StepTimes times, load->Measure(run.micro_batches, flags.steps));
+  load = nullptr;
   run.micro_batches = static_cast<int>(std::lround(times.micro_batches));  // dualpipe has one in each direction at least
   const auto steps = static_cast<double>(engine.Stats().steps - steps_before);
   run.step = times.step;
@@ -113,7 +115,7 @@ absl::Status MeasureLayout(const std::shared_ptr<const OpenedModel>& opened, con
   StageRigOptions options = {.layout = {.num_stages = stages, .num_layers = layers, .policy = policy}};
   options.cpus.assign(cpus.begin(), cpus.begin() + stages);
   options.max_sequences = flags.batch;
-  options.max_model_len = flags.steps + 2;
+  options.max_model_len = 2 * flags.steps + 32;  // a measurement may see a few steps more
   ASSIGN_OR_RETURN(const std::unique_ptr<StageRig> rig, StageRig::Start(opened, options));
   std::vector<Measured> best(flags.micro_batches.size());
   for (int round = 0; round < flags.rounds; ++round) {

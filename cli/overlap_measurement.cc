@@ -3,20 +3,17 @@
 #include <cmath>
 #include <memory>
 #include <random>
+#include <utility>
 
-#include "absl/synchronization/blocking_counter.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/synchronization/mutex.h"
 #include "base/status.h"
 #include "scheduler/overlap_bound.h"
 
 namespace tandem::cli {
 namespace {
 
-// Counts the sequences that got a first token, and those that are done.
-struct Progress {
-  explicit Progress(int sequences) : started(sequences), finished(sequences) {}
-  absl::BlockingCounter started;
-  absl::BlockingCounter finished;
-};
+constexpr int kSettle = 2;  // steps
 
 StepTimes Between(const router::EngineStats& before, const router::EngineStats& after) {
   const auto n = static_cast<double>(after.steps - before.steps);
@@ -36,32 +33,83 @@ StepTimes Between(const router::EngineStats& before, const router::EngineStats& 
 
 }  // namespace
 
-absl::StatusOr<StepTimes> MeasureDecode(router::Engine& engine, const DecodeRun& run, int micro_batches) {
-  engine.SetMicroBatches(micro_batches);
+struct DecodeLoad::Progress {
+  absl::Mutex mutex;
+  int unstarted ABSL_GUARDED_BY(mutex) = 0;
+  int unfinished ABSL_GUARDED_BY(mutex) = 0;
+  bool ended ABSL_GUARDED_BY(mutex) = false;  // some sequence has
+  int64_t tokens ABSL_GUARDED_BY(mutex) = 0;  // of the first sequence: one a step
+};
+
+DecodeLoad::DecodeLoad(router::Engine& engine) : engine_(engine), progress_(std::make_shared<Progress>()) {}
+
+absl::StatusOr<std::unique_ptr<DecodeLoad>> DecodeLoad::Start(router::Engine& engine, int batch, int context) {
+  std::unique_ptr<DecodeLoad> load(new DecodeLoad(engine));
   std::mt19937_64 random(1);
-  const auto progress = std::make_shared<Progress>(run.batch);
-  for (int i = 0; i < run.batch; ++i) {
+  for (int i = 0; i < batch; ++i) {
     router::GenerationRequest request;
-    for (int position = 0; position < run.context; ++position) {
+    for (int position = 0; position < context; ++position) {
       request.prompt.push_back(static_cast<int32_t>(random() % engine.vocab_size()));
     }
     request.sampling.temperature = 0;
     request.sampling.ignore_eos = true;
-    request.sampling.max_tokens = run.steps;
-    const auto id = engine.Submit(std::move(request), [progress, first = true](const router::TokenEvent& event) mutable {
-      if (std::exchange(first, false)) {
-        progress->started.DecrementCount();
-      }
-      if (event.finish_reason != router::FinishReason::kNone) {
-        progress->finished.DecrementCount();
-      }
-    });
-    RETURN_IF_ERROR(id.status());
+    request.sampling.max_tokens = engine.max_model_len();
+    {
+      absl::MutexLock lock(&load->progress_->mutex);
+      ++load->progress_->unstarted;
+      ++load->progress_->unfinished;
+    }
+    const auto id = engine.Submit(
+        std::move(request), [progress = load->progress_, i, first = true](const router::TokenEvent& event) mutable {
+          absl::MutexLock lock(&progress->mutex);
+          progress->unstarted -= std::exchange(first, false) ? 1 : 0;
+          progress->tokens += i == 0 ? 1 : 0;
+          if (event.finish_reason != router::FinishReason::kNone) {
+            --progress->unfinished;
+            progress->ended = true;
+          }
+        });
+    if (!id.ok()) {
+      absl::MutexLock lock(&load->progress_->mutex);
+      --load->progress_->unfinished;  // its sink is never called
+      return id.status();
+    }
+    load->requests_.push_back(*id);
   }
-  progress->started.Wait();
-  const router::EngineStats before = engine.Stats();
-  progress->finished.Wait();
-  return Between(before, engine.Stats());
+  absl::MutexLock lock(&load->progress_->mutex);
+  const auto started = [&progress = *load->progress_]() ABSL_SHARED_LOCKS_REQUIRED(progress.mutex) {
+    return progress.unstarted == 0;
+  };
+  load->progress_->mutex.Await(absl::Condition(&started));
+  return load;
+}
+
+DecodeLoad::~DecodeLoad() {
+  for (const uint64_t id : requests_) {
+    engine_.Cancel(id);
+  }
+  absl::MutexLock lock(&progress_->mutex);
+  progress_->mutex.Await(absl::Condition(
+      +[](int* unfinished) { return *unfinished == 0; }, &progress_->unfinished));
+}
+
+absl::Status DecodeLoad::AwaitSteps(int steps) {
+  absl::MutexLock lock(&progress_->mutex);
+  const int64_t wanted = progress_->tokens + steps;
+  const auto reached = [&progress = *progress_, wanted]() ABSL_SHARED_LOCKS_REQUIRED(progress.mutex) {
+    return progress.tokens >= wanted || progress.ended;
+  };
+  progress_->mutex.Await(absl::Condition(&reached));
+  return progress_->ended ? absl::InternalError("a sequence ended while it was measured: the context is too short")
+                          : absl::OkStatus();
+}
+
+absl::StatusOr<StepTimes> DecodeLoad::Measure(int micro_batches, int steps) {
+  engine_.SetMicroBatches(micro_batches);
+  RETURN_IF_ERROR(AwaitSteps(kSettle));
+  const router::EngineStats before = engine_.Stats();
+  RETURN_IF_ERROR(AwaitSteps(steps));
+  return Between(before, engine_.Stats());
 }
 
 OverlapFigures Compare(const StepTimes& with_network, const StepTimes& without, double latency, int layers) {

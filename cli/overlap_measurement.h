@@ -1,7 +1,9 @@
-// Measurements of `tandem bench overlap`: decoding steps with a given cut, and what they say about hidden communication.
+// Measurements of `tandem bench overlap` and `bench stages`: decoding steps with a given cut, and what they say about hidden
+// communication.
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "absl/status/statusor.h"
 #include "router/engine.h"
@@ -10,7 +12,7 @@ namespace tandem::cli {
 
 inline constexpr int kAutoMicroBatches = 0;
 
-// Means over the steps of a run, in seconds.
+// Means over the steps of a measurement, in seconds.
 struct StepTimes {
   double micro_batches = 0;
   double step = 0;  // forward pass without lm_head
@@ -23,15 +25,30 @@ struct StepTimes {
   double wire = 0;    // all communication, hidden or not
 };
 
-struct DecodeRun {
-  int batch = 0;  // sequences
-  int context = 1;  // prompt tokens of each, at most 1 fewer than the engine takes
-  int steps = 0;
-};
+// Sequences that decode together until the load goes. Cuts and networks that take turns on one load are measured on the same
+// sequences within moments of each other, whatever the machine's speed does meanwhile. Used by one thread.
+class DecodeLoad {
+ public:
+  // Submits `batch` sequences with prompts of `context` random tokens and returns when all of them decode. They go on as far as
+  // the engine's context reaches. Errors: those of Submit; INTERNAL when a sequence ended.
+  static absl::StatusOr<std::unique_ptr<DecodeLoad>> Start(router::Engine& engine, int batch, int context);
+  ~DecodeLoad();  // ends the sequences
+  DecodeLoad(const DecodeLoad&) = delete;
 
-// Decodes `run.batch` sequences at a time and measures from the moment on at which all of them have their first token.
-// Errors: those of Submit.
-absl::StatusOr<StepTimes> MeasureDecode(router::Engine& engine, const DecodeRun& run, int micro_batches);
+  // Of at least so many steps cut into `micro_batches` (kAutoMicroBatches: as the engine chooses), not counting the first ones,
+  // which may have begun before. Errors: INTERNAL when a sequence ended.
+  absl::StatusOr<StepTimes> Measure(int micro_batches, int steps);
+
+ private:
+  struct Progress;
+
+  explicit DecodeLoad(router::Engine& engine);
+  absl::Status AwaitSteps(int steps);
+
+  router::Engine& engine_;
+  const std::shared_ptr<Progress> progress_;
+  std::vector<uint64_t> requests_;
+};
 
 // A run over a network beside the same one without a network.
 struct OverlapFigures {

@@ -142,12 +142,14 @@ _BALANCED_TINY = _QWEN3_30B_A3B | {
 }
 
 # The same with layers that take milliseconds and not a fraction of one, as those of real models do, so that what a frame costs
-# besides computing is small.
+# besides computing is small; and with few KV heads, so that a step hardly grows with the context.
 _BALANCED_SMALL = _BALANCED_TINY | {
     "head_dim": 64,
-    "hidden_size": 512,
-    "moe_intermediate_size": 512,
-    "num_hidden_layers": 16,
+    "hidden_size": 384,
+    "moe_intermediate_size": 384,
+    "num_attention_heads": 12,
+    "num_hidden_layers": 12,
+    "num_key_value_heads": 2,
 }
 
 
