@@ -9,6 +9,9 @@
 namespace tandem::transport {
 namespace {
 
+// What the two sides of a small ring pass to and fro without leaving their caches.
+constexpr size_t kHotBytes = 64 << 10;
+
 absl::Status Broken(absl::string_view what, uint64_t value) {
   return absl::DataLossError(absl::StrCat("shared-memory ring: ", what, " (", value, ")"));
 }
@@ -31,20 +34,31 @@ std::optional<uint64_t> InOrderSpans::Close(uint64_t begin) {
 absl::StatusOr<std::optional<RingProducer::Slot>> RingProducer::Reserve(size_t body_bytes) {
   TANDEM_CHECK(body_bytes <= max_body_bytes(), body_bytes, " bytes in one record");
   const size_t record_bytes = sizeof(RecordHeader) + AlignRecord(body_bytes);
-  if (reserved_ + record_bytes - tail_ > memory_.capacity) {
-    const uint64_t tail = memory_.control->tail.load(std::memory_order_seq_cst);
-    if (tail < tail_ || tail > reserved_ || tail % kRecordAlignment != 0) {
-      return Broken("the consumer is at an impossible position", tail);
-    }
-    tail_ = tail;
-    if (reserved_ + record_bytes - tail_ > memory_.capacity) {
+  const auto has_room = [&] { return reserved_ + record_bytes - tail_ <= memory_.capacity; };
+  if (offset_ + record_bytes > kHotBytes || !has_room()) {
+    RETURN_IF_ERROR(LookAtTail());
+    if (!has_room()) {
       return std::nullopt;
     }
   }
-  const uint64_t position = reserved_;
+  const Slot slot{reserved_, memory_.data + offset_ + sizeof(RecordHeader)};
   reserved_ += record_bytes;
-  open_.Open(position, reserved_);
-  return Slot{position, memory_.data + position % memory_.capacity + sizeof(RecordHeader)};
+  offset_ = (offset_ + record_bytes) % memory_.capacity;
+  open_.Open(slot.position, reserved_);
+  return slot;
+}
+
+absl::Status RingProducer::LookAtTail() {
+  const uint64_t tail = memory_.control->tail.load(std::memory_order_seq_cst);
+  if (tail < tail_ || tail > reserved_ || tail % kRecordAlignment != 0) {
+    return Broken("the consumer is at an impossible position", tail);
+  }
+  tail_ = tail;
+  if (tail_ == reserved_) {
+    offset_ = 0;
+    memory_.control->restart.store(reserved_, std::memory_order_relaxed);  // seen by whoever sees the next head
+  }
+  return absl::OkStatus();
 }
 
 bool RingProducer::Commit(const Slot& slot, size_t body_bytes, RecordKind kind, uint64_t message_bytes) {
@@ -66,9 +80,14 @@ absl::StatusOr<std::optional<RingConsumer::Record>> RingConsumer::Take() {
   if (available > memory_.capacity || head % kRecordAlignment != 0) {
     return Broken("the producer is at an impossible position", head);
   }
+  // Constant until what lies at `taken_` has been released. Any other value than a good one leads to nonsense, but not out
+  // of the data.
+  if (memory_.control->restart.load(std::memory_order_relaxed) == taken_) {
+    offset_ = 0;
+  }
   Record record;
   record.position = taken_;
-  const std::byte* const begin = memory_.data + taken_ % memory_.capacity;
+  const std::byte* const begin = memory_.data + offset_;
   std::memcpy(&record.header, begin, sizeof(RecordHeader));
   record.body = begin + sizeof(RecordHeader);
   const uint64_t bytes = record.header.record_bytes;
@@ -80,6 +99,7 @@ absl::StatusOr<std::optional<RingConsumer::Record>> RingConsumer::Take() {
     return Broken("a record of an unknown kind", static_cast<uint32_t>(record.header.kind));
   }
   taken_ += bytes;
+  offset_ = (offset_ + bytes) % memory_.capacity;
   held_.Open(record.position, taken_);
   return record;
 }

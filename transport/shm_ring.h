@@ -4,6 +4,11 @@
 // commits; the consumer takes records and releases them when nobody needs their bytes any more. Within one side records
 // may be committed or released in any order: head and tail move over what is finished at the front.
 //
+// Records follow each other around the data. But a producer that finds the ring empty starts at the data's begin again,
+// once it has used as many bytes as stay in a core's cache: memory that was last touched a whole lap ago costs several
+// times what a copy within the cache does. Since nothing is under way then, all that the consumer needs to know is the
+// position at which that was (`restart`).
+//
 // Memory order: the body is written before `head` is stored and read after `head` is loaded, and its room is reused
 // only after `tail` was stored and loaded; release and acquire would do for that. Both stores are sequentially
 // consistent because a look at the other side's doorbell or `wants_room` follows them (doorbell.h).
@@ -82,9 +87,13 @@ class RingProducer {
   void WantRoom() { memory_.control->wants_room.store(1, std::memory_order_seq_cst); }
 
  private:
+  // Looks at what the consumer has released, and starts at the data's begin if that is everything.
+  absl::Status LookAtTail();
+
   const RingMemory memory_;
   uint64_t reserved_ = 0;  // position behind the last reservation
   uint64_t tail_ = 0;      // as last seen, never moves back
+  size_t offset_ = 0;      // of reserved_ in the data
   InOrderSpans open_;
 };
 
@@ -107,6 +116,7 @@ class RingConsumer {
  private:
   const RingMemory memory_;
   uint64_t taken_ = 0;  // position behind the last record taken
+  size_t offset_ = 0;   // of taken_ in the data
   InOrderSpans held_;
 };
 
