@@ -81,12 +81,13 @@ class ExpertHandler {
   virtual void Handle(DispatchFrame frame, CombineCallback done) = 0;
 };
 
-// Worker side: where frames come from that nobody delivers unasked. Thread-safe.
+// Worker side: where frames come from that nobody delivers unasked.
 class FrameSource {
  public:
   virtual ~FrameSource() = default;
 
-  // Hands the frames that have arrived to the handler, on the calling thread. Cheap when there is none.
+  // Hands the frames that have arrived to the handler, on the calling thread. Cheap when there is none. One thread at a
+  // time.
   virtual void Poll() = 0;
 };
 

@@ -18,6 +18,10 @@ void CopyParts(absl::Span<const absl::Span<const std::byte>> parts, std::byte* t
   }
 }
 
+bool Contains(const RingMemory& memory, const std::byte* byte) {
+  return memory.data <= byte && byte < memory.data + 2 * memory.capacity;
+}
+
 }  // namespace
 
 // Gives a received message's room back when its last buffer is gone.
@@ -42,14 +46,16 @@ ShmLink::ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t ma
     : segment_(std::move(segment)),
       peer_(std::move(peer)),
       max_message_bytes_(max_message_bytes),
-      out_(side == Side::kRouter ? segment_.dispatch() : segment_.combine()),
-      in_(side == Side::kRouter ? segment_.combine() : segment_.dispatch()),
-      in_control_(*(side == Side::kRouter ? segment_.combine() : segment_.dispatch()).control) {}
+      out_memory_(side == Side::kRouter ? segment_.dispatch() : segment_.combine()),
+      out_(out_memory_),
+      in_memory_(side == Side::kRouter ? segment_.combine() : segment_.dispatch()),
+      in_(in_memory_) {}
 
-bool ShmLink::Idle() const {
-  return in_control_.head.load(std::memory_order_seq_cst) == taken_.load(std::memory_order_seq_cst) &&
-         backlog_size_.load(std::memory_order_seq_cst) == 0;
+bool ShmLink::HasArrived() const {
+  return in_memory_.control->head.load(std::memory_order_seq_cst) != taken_.load(std::memory_order_seq_cst);
 }
+
+bool ShmLink::Idle() const { return !HasArrived() && backlog_size_.load(std::memory_order_seq_cst) == 0; }
 
 FrameBuffer ShmLink::Lend(size_t prefix_bytes, size_t bytes) {
   const size_t prefix = AlignRecord(prefix_bytes);
@@ -72,7 +78,7 @@ FrameBuffer ShmLink::Lend(size_t prefix_bytes, size_t bytes) {
 }
 
 bool ShmLink::SendLent(absl::Span<const absl::Span<const std::byte>> parts, size_t bytes) {
-  if (parts.empty()) {
+  if (parts.empty() || !Contains(out_memory_, parts.back().data())) {
     return false;
   }
   bool visible = false;
@@ -143,6 +149,9 @@ absl::Status ShmLink::Send(absl::Span<const absl::Span<const std::byte>> parts) 
 }
 
 absl::Status ShmLink::Flush() {
+  if (backlog_size_.load(std::memory_order_seq_cst) == 0) {
+    return absl::OkStatus();
+  }
   absl::MutexLock lock(&out_mutex_);
   return FlushLocked();
 }
@@ -185,14 +194,14 @@ absl::StatusOr<bool> ShmLink::SendPiece() {
 }
 
 absl::StatusOr<std::optional<FrameBuffer>> ShmLink::Receive() {
-  while (true) {
+  while (HasArrived()) {
     RingConsumer::Record record;
     FrameBuffer complete;
     {
       absl::MutexLock lock(&in_mutex_);
       ASSIGN_OR_RETURN(const std::optional<RingConsumer::Record> taken, in_.Take());
       if (!taken.has_value()) {
-        return std::nullopt;
+        return std::nullopt;  // another thread took it
       }
       record = *taken;
       taken_ = record.position + record.header.record_bytes;
@@ -213,6 +222,7 @@ absl::StatusOr<std::optional<FrameBuffer>> ShmLink::Receive() {
       return complete;
     }
   }
+  return std::nullopt;
 }
 
 absl::Status ShmLink::Append(const RingConsumer::Record& record) {

@@ -42,7 +42,8 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   // True while there is nothing to Receive and nothing to Flush; a few nanoseconds.
   bool Idle() const;
 
-  // Sends what has waited for room, as far as there is some. To be called when this side's doorbell rang.
+  // Sends what has waited for room, as far as there is some; costs a load when nothing has. To be called when this side's
+  // doorbell rang.
   absl::Status Flush();
 
   // Messages that still wait for room.
@@ -52,6 +53,7 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   struct Lease;
   struct Loan;
 
+  bool HasArrived() const;
   // Fills in what precedes a lent part and hands the record on. False if `parts` do not end with one.
   bool SendLent(absl::Span<const absl::Span<const std::byte>> parts, size_t bytes) ABSL_LOCKS_EXCLUDED(out_mutex_);
   void GiveBack(const Loan& loan) ABSL_LOCKS_EXCLUDED(out_mutex_);
@@ -64,6 +66,7 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   const RemoteDoorbell peer_;
   const uint64_t max_message_bytes_;
 
+  const RingMemory out_memory_;
   absl::Mutex out_mutex_;
   RingProducer out_ ABSL_GUARDED_BY(out_mutex_);
   struct Lent {
@@ -75,9 +78,9 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   size_t sent_of_front_ ABSL_GUARDED_BY(out_mutex_) = 0;
   std::atomic<size_t> backlog_size_ = 0;  // written under out_mutex_
 
+  const RingMemory in_memory_;
   absl::Mutex in_mutex_;
   RingConsumer in_ ABSL_GUARDED_BY(in_mutex_);
-  const RingControl& in_control_;
   std::atomic<uint64_t> taken_ = 0;  // position behind the last record that was taken; written under in_mutex_
   FrameBuffer partial_ ABSL_GUARDED_BY(in_mutex_);  // a message that comes in pieces
   size_t received_ ABSL_GUARDED_BY(in_mutex_) = 0;  // of it

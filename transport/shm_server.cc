@@ -60,8 +60,9 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
   // Returns when every frame has been answered and the answers are in the ring, when the router is gone, or at
   // `deadline`.
   void AwaitIdle(absl::Time deadline) {
-    const auto answered = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return outstanding_ == 0; };
+    const auto answered = [this] { return outstanding_ == 0; };
     const auto never = [] { return false; };
+    awaited_ = true;
     absl::MutexLock lock(&mutex_);
     mutex_.AwaitWithDeadline(absl::Condition(&answered), deadline);
     // Nobody else may be polling any more, and the router reads at its own pace.
@@ -71,20 +72,14 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
   }
 
  private:
-  int unsent() const {
-    absl::MutexLock lock(&mutex_);
-    return outstanding_ + static_cast<int>(link_->backlog());
-  }
+  int unsent() const { return outstanding_ + static_cast<int>(link_->backlog()); }
 
   absl::Status HandleMessage(const FrameBuffer& message) {
     ReadDispatch dispatch = ParseDispatch(message);
     if (dispatch.frame_id == 0) {
       return dispatch.frame.status();
     }
-    {
-      absl::MutexLock lock(&mutex_);
-      ++outstanding_;
-    }
+    ++outstanding_;
     if (!dispatch.frame.ok()) {
       Respond(dispatch.frame_id, dispatch.frame.status());
     } else {
@@ -102,13 +97,11 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
     if (!closed_ && !SendCombine(*link_, frame_id, result).ok()) {
       Close();
     }
-    bool was_full;
-    {
-      absl::MutexLock lock(&mutex_);
-      was_full = outstanding_-- >= max_outstanding_;
-    }
-    if (was_full) {
+    if (outstanding_-- >= max_outstanding_) {
       doorbell_->Ring();  // the router's frames may be read again
+    }
+    if (awaited_) {
+      absl::MutexLock lock(&mutex_);  // whose end makes the waiter look
     }
   }
 
@@ -119,8 +112,9 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
   ExpertHandler* const handler_;
   const std::shared_ptr<FrameOrigin> origin_ = std::make_shared<FrameOrigin>();
   std::atomic<bool> closed_ = false;
-  mutable absl::Mutex mutex_;
-  int outstanding_ ABSL_GUARDED_BY(mutex_) = 0;  // frames in the handler
+  std::atomic<int> outstanding_ = 0;     // frames in the handler
+  std::atomic<bool> awaited_ = false;    // somebody waits for them; set before he looks at outstanding_, read after a change
+  absl::Mutex mutex_;                    // of that wait
 };
 
 absl::StatusOr<std::shared_ptr<ShmServer>> ShmServer::Start(ShmServerOptions options, ExpertHandler* handler) {
@@ -165,8 +159,11 @@ std::shared_ptr<const ShmServer::ConnectionList> ShmServer::Connections() const 
 int ShmServer::num_connections() const { return static_cast<int>(Connections()->size()); }
 
 void ShmServer::Poll() {
-  const std::shared_ptr<const ConnectionList> connections = Connections();
-  for (const std::shared_ptr<ShmConnection>& connection : *connections) {
+  if (const uint64_t version = version_; version != polled_version_) {
+    polled_ = Connections();
+    polled_version_ = version;
+  }
+  for (const std::shared_ptr<ShmConnection>& connection : *polled_) {
     connection->Poll();
   }
 }
@@ -175,6 +172,7 @@ void ShmServer::SetConnections(ConnectionList connections) {
   auto list = std::make_shared<const ConnectionList>(std::move(connections));
   absl::MutexLock lock(&mutex_);
   connections_.swap(list);
+  ++version_;
 }
 
 absl::Status ShmServer::Accept() {

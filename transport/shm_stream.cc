@@ -68,9 +68,7 @@ void ShmStream::Dispatch(DispatchFrame frame, CombineCallback done) {
     if (absl::IsDataLoss(sent)) {
       Break(sent);
     }
-    return;
   }
-  pending_->Arm(id, frame.deadline);
 }
 
 void ShmStream::Poll() {
@@ -85,11 +83,10 @@ void ShmStream::Poll() {
     } else if (!message->has_value()) {
       return;
     } else {
-      ReadCombine answer = ParseCombine(**message);
+      ReadCombine answer = ParseCombine(*std::exchange(*message, std::nullopt));
       if (answer.frame_id == 0) {
         status = answer.result.status();  // nobody can tell whose answer it was: all of them are sent again
       } else {
-        *message = std::nullopt;
         pending_->Complete(answer.frame_id, std::move(answer.result));
       }
     }
