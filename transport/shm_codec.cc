@@ -34,6 +34,8 @@ struct alignas(64) CombineHeader {
 };
 static_assert(sizeof(CombineHeader) == 64 && std::is_trivially_copyable_v<CombineHeader>);
 
+size_t RowsOffset(size_t num_pairs) { return sizeof(DispatchHeader) + AlignRecord(num_pairs * sizeof(ExpertPair)); }
+
 template <typename T>
 absl::Span<const std::byte> BytesOf(const T* values, size_t count) {
   return {reinterpret_cast<const std::byte*>(values), count * sizeof(T)};
@@ -56,7 +58,7 @@ absl::StatusOr<DispatchFrame> ToFrame(const DispatchHeader& header, const FrameB
   // Each length is bounded before they are added, so nothing can wrap around.
   const uint64_t body = message.size() - sizeof(DispatchHeader);
   if (header.rows_bytes > body || header.num_pairs > body / sizeof(ExpertPair) ||
-      AlignRecord(header.rows_bytes) + AlignRecord(header.num_pairs * sizeof(ExpertPair)) != body) {
+      AlignRecord(header.num_pairs * sizeof(ExpertPair)) + AlignRecord(header.rows_bytes) != body) {
     return Malformed("its parts do not add up to its length");
   }
   DispatchFrame frame;
@@ -68,12 +70,9 @@ absl::StatusOr<DispatchFrame> ToFrame(const DispatchHeader& header, const FrameB
   if (header.dtype != static_cast<int32_t>(frame.dtype) || !compute::IsWireDType(frame.dtype)) {
     return Malformed(absl::StrCat("dtype ", header.dtype, " is not one for rows on the wire"));
   }
-  frame.rows = message.Part(sizeof(DispatchHeader), header.rows_bytes);
-  frame.pairs.resize(header.num_pairs);
-  if (header.num_pairs > 0) {
-    std::memcpy(frame.pairs.data(), message.data() + sizeof(DispatchHeader) + AlignRecord(header.rows_bytes),
-                header.num_pairs * sizeof(ExpertPair));
-  }
+  const auto* const pairs = reinterpret_cast<const ExpertPair*>(message.data() + sizeof(DispatchHeader));
+  frame.pairs.assign(pairs, pairs + header.num_pairs);
+  frame.rows = message.Part(RowsOffset(header.num_pairs), header.rows_bytes);
   if (header.deadline_unix_ns != kNoDeadline) {
     frame.deadline = absl::FromUnixNanos(header.deadline_unix_ns);
   }
@@ -94,7 +93,7 @@ absl::Status SendDispatch(ShmLink& link, uint64_t frame_id, const DispatchFrame&
       .num_rows = frame.num_rows,
       .hidden_size = frame.hidden_size,
       .dtype = static_cast<int32_t>(frame.dtype)};
-  return link.Send({BytesOf(&header, 1), frame.rows.bytes(), BytesOf(frame.pairs.data(), frame.pairs.size())});
+  return link.Send({BytesOf(&header, 1), BytesOf(frame.pairs.data(), frame.pairs.size()), frame.rows.bytes()});
 }
 
 absl::Status SendCombine(ShmLink& link, uint64_t frame_id, const absl::StatusOr<CombineFrame>& result) {
@@ -109,6 +108,8 @@ absl::Status SendCombine(ShmLink& link, uint64_t frame_id, const absl::StatusOr<
   header.queue_ns = absl::ToInt64Nanoseconds(result->queue_time);
   return link.Send({BytesOf(&header, 1), result->outputs.bytes()});
 }
+
+FrameBuffer LendRows(ShmLink& link, size_t num_pairs, size_t bytes) { return link.Lend(RowsOffset(num_pairs), bytes); }
 
 FrameBuffer LendOutputs(ShmLink& link, size_t bytes) { return link.Lend(sizeof(CombineHeader), bytes); }
 

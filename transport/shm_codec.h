@@ -1,5 +1,5 @@
-// Frames as messages of a ShmLink: a 64-byte header, the payload, then the pairs of a dispatch or the text of an error,
-// each on a 64-byte border. Both sides run on one machine, so numbers have its byte order and deadlines are points on
+// Frames as messages of a ShmLink: a 64-byte header, the pairs of a dispatch, then rows, outputs or the text of an error,
+// each on a 64-byte border; what is largest comes last, so that it can be written where it is sent from. Both sides run on one machine, so numbers have its byte order and deadlines are points on
 // its clock. Received bytes are not trusted: everything but the payload is copied, then checked. Thread-safe.
 #pragma once
 
@@ -15,7 +15,9 @@ namespace tandem::transport {
 absl::Status SendDispatch(ShmLink& link, uint64_t frame_id, const DispatchFrame& frame);
 absl::Status SendCombine(ShmLink& link, uint64_t frame_id, const absl::StatusOr<CombineFrame>& result);
 
-// A buffer for the outputs of a CombineFrame that SendCombine need not copy; empty when the link has no room.
+// Buffers for the rows of a DispatchFrame with `num_pairs` pairs, and for the outputs of a CombineFrame, that SendDispatch
+// and SendCombine need not copy; empty when the link has no room.
+FrameBuffer LendRows(ShmLink& link, size_t num_pairs, size_t bytes);
 FrameBuffer LendOutputs(ShmLink& link, size_t bytes);
 
 struct ReadDispatch {

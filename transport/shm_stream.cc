@@ -53,6 +53,11 @@ ShmStream::ShmStream(UniqueFd socket, std::shared_ptr<ShmLink> link, ShmStreamOp
         WatchPeer();
       }) {}
 
+FrameBuffer ShmStream::LendRows(size_t num_pairs, size_t bytes) {
+  FrameBuffer lent = transport::LendRows(*link_, num_pairs, bytes);
+  return lent.size() == bytes ? lent : FrameBuffer(bytes);
+}
+
 void ShmStream::Dispatch(DispatchFrame frame, CombineCallback done) {
   const uint64_t id = pending_->Add(frame, std::move(done));
   if (id == 0) {
