@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/cpu_affinity.h"
+#include "base/lock_checks.h"
 #include "transport/shm_server.h"
 #include "transport/shm_stream.h"
 
@@ -284,4 +285,8 @@ BENCHMARK(ShmOneWay)->Arg(1 << 20)->UseRealTime();
 }  // namespace
 }  // namespace tandem::transport
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  tandem::SkipLockChecksInRelease();  // as the `tandem` binary does
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+}
