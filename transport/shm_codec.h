@@ -1,4 +1,4 @@
-// Frames as messages of a ShmLink: a 64-byte header, the pairs of a dispatch, then rows, outputs or the text of an error,
+// Frames as messages of a ShmLink: a header as lead, the pairs of a dispatch, then rows, outputs or the text of an error,
 // each on a 64-byte border; what is largest comes last, so that it can be written where it is sent from. Both sides run on one machine, so numbers have its byte order and deadlines are points on
 // its clock. Received bytes are not trusted: everything but the payload is copied, then checked. Thread-safe.
 #pragma once
@@ -25,12 +25,12 @@ struct ReadDispatch {
   // Errors: INVALID_ARGUMENT; otherwise the frame passes ValidateDispatch. Its rows lie in `message`.
   absl::StatusOr<DispatchFrame> frame = absl::UnknownError("");
 };
-ReadDispatch ParseDispatch(const FrameBuffer& message);
+ReadDispatch ParseDispatch(FrameBuffer message);
 
 struct ReadCombine {
   uint64_t frame_id = 0;  // 0: unreadable
   absl::StatusOr<CombineFrame> result = absl::UnknownError("");
 };
-ReadCombine ParseCombine(const FrameBuffer& message);
+ReadCombine ParseCombine(FrameBuffer message);
 
 }  // namespace tandem::transport

@@ -9,8 +9,10 @@
 namespace tandem::transport {
 namespace {
 
-void CopyParts(absl::Span<const absl::Span<const std::byte>> parts, std::byte* to) {
-  for (const absl::Span<const std::byte> part : parts) {
+void CopyMessage(ShmLink::Bytes lead, absl::Span<const ShmLink::Bytes> parts, std::byte* to) {
+  std::memcpy(to, lead.data(), lead.size());
+  to += kLeadBytes;
+  for (const ShmLink::Bytes part : parts) {
     if (!part.empty()) {
       std::memcpy(to, part.data(), part.size());
     }
@@ -57,8 +59,8 @@ bool ShmLink::HasArrived() const {
 
 bool ShmLink::Idle() const { return !HasArrived() && backlog_size_.load(std::memory_order_seq_cst) == 0; }
 
-FrameBuffer ShmLink::Lend(size_t prefix_bytes, size_t bytes) {
-  const size_t prefix = AlignRecord(prefix_bytes);
+FrameBuffer ShmLink::Lend(size_t others_bytes, size_t bytes) {
+  const size_t prefix = kLeadBytes + others_bytes;
   const size_t body_bytes = prefix + AlignRecord(bytes);
   RingProducer::Slot slot;
   {
@@ -77,7 +79,7 @@ FrameBuffer ShmLink::Lend(size_t prefix_bytes, size_t bytes) {
   return FrameBuffer(part, bytes, std::make_shared<Loan>(shared_from_this(), slot.position, part));
 }
 
-bool ShmLink::SendLent(absl::Span<const absl::Span<const std::byte>> parts, size_t bytes) {
+bool ShmLink::SendLent(Bytes lead, absl::Span<const Bytes> parts, size_t bytes) {
   if (parts.empty() || !Contains(out_memory_, parts.back().data())) {
     return false;
   }
@@ -90,7 +92,7 @@ bool ShmLink::SendLent(absl::Span<const absl::Span<const std::byte>> parts, size
     }
     const RingProducer::Slot slot = lent->second.slot;
     lent_.erase(lent);
-    CopyParts(parts.subspan(0, parts.size() - 1), slot.body);
+    CopyMessage(lead, parts.subspan(0, parts.size() - 1), slot.body);
     visible = out_.Commit(slot, bytes, RecordKind::kWhole);
   }
   if (visible) {
@@ -113,16 +115,17 @@ void ShmLink::GiveBack(const Loan& loan) {
   peer_.Ring();
 }
 
-absl::Status ShmLink::Send(absl::Span<const absl::Span<const std::byte>> parts) {
-  size_t bytes = 0;
-  for (const absl::Span<const std::byte> part : parts) {
+absl::Status ShmLink::Send(Bytes lead, absl::Span<const Bytes> parts) {
+  TANDEM_CHECK(lead.size() <= kLeadBytes, lead.size(), " bytes lead a message");
+  size_t bytes = kLeadBytes;
+  for (const Bytes part : parts) {
     bytes += AlignRecord(part.size());
   }
   if (bytes > max_message_bytes_) {
     return absl::ResourceExhaustedError(
         absl::StrCat("frame of ", bytes, " bytes, at most ", max_message_bytes_, " are allowed"));
   }
-  if (SendLent(parts, bytes)) {
+  if (SendLent(lead, parts, bytes)) {
     return absl::OkStatus();
   }
   bool visible = false;
@@ -134,12 +137,12 @@ absl::Status ShmLink::Send(absl::Span<const absl::Span<const std::byte>> parts) 
     }
     if (!slot.has_value()) {
       FrameBuffer message(bytes);
-      CopyParts(parts, message.mutable_bytes().data());
+      CopyMessage(lead, parts, message.mutable_bytes().data());
       backlog_.push_back(std::move(message));
       backlog_size_ = backlog_.size();
       return FlushLocked();
     }
-    CopyParts(parts, slot->body);
+    CopyMessage(lead, parts, slot->body);
     visible = out_.Commit(*slot, bytes, RecordKind::kWhole);
   }
   if (visible) {
@@ -204,7 +207,7 @@ absl::StatusOr<std::optional<FrameBuffer>> ShmLink::Receive() {
         return std::nullopt;  // another thread took it
       }
       record = *taken;
-      taken_ = record.position + record.header.record_bytes;
+      taken_ = record.position + record.header.record_bytes();
       if (record.header.kind == RecordKind::kPart) {
         RETURN_IF_ERROR(Append(record));
         if (received_ == partial_.size()) {
@@ -231,7 +234,9 @@ absl::Status ShmLink::Append(const RingConsumer::Record& record) {
       return absl::DataLossError(absl::StrCat("shared-memory ring: a frame of ", record.header.message_bytes,
                                               " bytes, at most ", max_message_bytes_, " are allowed"));
     }
-    partial_ = FrameBuffer(record.header.message_bytes);
+    // What follows the lead is to lie on a 64-byte border, as in a record.
+    const FrameBuffer record_like(sizeof(RecordHeader) + record.header.message_bytes);
+    partial_ = record_like.Part(sizeof(RecordHeader), record.header.message_bytes);
   }
   const uint64_t bytes = record.header.body_bytes;
   if (record.header.message_bytes != partial_.size() || bytes == 0 || bytes > partial_.size() - received_) {

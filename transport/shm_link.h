@@ -26,14 +26,17 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   // `peer` is rung when the other side has something to look at. Longer messages than `max_message_bytes` are refused.
   ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t max_message_bytes);
 
-  // Memory of the outgoing ring for the last part of a message whose other parts are `prefix_bytes` long. Send with
-  // that part copies only the others. Messages sent meanwhile go no sooner than this one, so it should not take long;
-  // gone without being sent, it takes its place with it. Empty when there is no room.
-  FrameBuffer Lend(size_t prefix_bytes, size_t bytes);
+  // A message is a lead of at most kLeadBytes and parts that follow it, each on a 64-byte border; its length counts the
+  // lead as kLeadBytes and the padding of every part.
+  using Bytes = absl::Span<const std::byte>;
 
-  // The message is the concatenation of `parts`, each padded to 64 bytes. Never blocks.
-  // Errors: RESOURCE_EXHAUSTED (too long), DATA_LOSS (the other side broke the ring).
-  absl::Status Send(absl::Span<const absl::Span<const std::byte>> parts);
+  // Memory of the outgoing ring for the last part of a message whose other parts are `others_bytes` long, padding
+  // included. Send with that part copies only the others. Messages sent meanwhile go no sooner than this one, so it should not take long;
+  // gone without being sent, it takes its place with it. Empty when there is no room.
+  FrameBuffer Lend(size_t others_bytes, size_t bytes);
+
+  // Never blocks. Errors: RESOURCE_EXHAUSTED (too long), DATA_LOSS (the other side broke the ring).
+  absl::Status Send(Bytes lead, absl::Span<const Bytes> parts);
 
   // The next message, if there is one; its bytes stay in the ring until the last copy of the buffer is gone.
   // Errors: DATA_LOSS (the other side broke the ring).
@@ -55,7 +58,7 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
 
   bool HasArrived() const;
   // Fills in what precedes a lent part and hands the record on. False if `parts` do not end with one.
-  bool SendLent(absl::Span<const absl::Span<const std::byte>> parts, size_t bytes) ABSL_LOCKS_EXCLUDED(out_mutex_);
+  bool SendLent(Bytes lead, absl::Span<const Bytes> parts, size_t bytes) ABSL_LOCKS_EXCLUDED(out_mutex_);
   void GiveBack(const Loan& loan) ABSL_LOCKS_EXCLUDED(out_mutex_);
   absl::Status FlushLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(out_mutex_);
   absl::StatusOr<bool> SendPiece() ABSL_EXCLUSIVE_LOCKS_REQUIRED(out_mutex_);

@@ -33,7 +33,7 @@ std::optional<uint64_t> InOrderSpans::Close(uint64_t begin) {
 
 absl::StatusOr<std::optional<RingProducer::Slot>> RingProducer::Reserve(size_t body_bytes) {
   TANDEM_CHECK(body_bytes <= max_body_bytes(), body_bytes, " bytes in one record");
-  const size_t record_bytes = sizeof(RecordHeader) + AlignRecord(body_bytes);
+  const size_t record_bytes = AlignRecord(sizeof(RecordHeader) + body_bytes);
   const auto has_room = [&] { return reserved_ + record_bytes - tail_ <= memory_.capacity; };
   if (offset_ + record_bytes > kHotBytes || !has_room()) {
     RETURN_IF_ERROR(LookAtTail());
@@ -62,7 +62,7 @@ absl::Status RingProducer::LookAtTail() {
 }
 
 bool RingProducer::Commit(const Slot& slot, size_t body_bytes, RecordKind kind, uint64_t message_bytes) {
-  const RecordHeader header{sizeof(RecordHeader) + AlignRecord(body_bytes), body_bytes, message_bytes, kind};
+  const RecordHeader header{message_bytes, static_cast<uint32_t>(body_bytes), kind};
   std::memcpy(slot.body - sizeof(RecordHeader), &header, sizeof(header));
   const std::optional<uint64_t> head = open_.Close(slot.position);
   if (head.has_value()) {
@@ -90,9 +90,8 @@ absl::StatusOr<std::optional<RingConsumer::Record>> RingConsumer::Take() {
   const std::byte* const begin = memory_.data + offset_;
   std::memcpy(&record.header, begin, sizeof(RecordHeader));
   record.body = begin + sizeof(RecordHeader);
-  const uint64_t bytes = record.header.record_bytes;
-  if (bytes < sizeof(RecordHeader) || bytes > available || bytes % kRecordAlignment != 0 ||
-      record.header.body_bytes > bytes - sizeof(RecordHeader)) {
+  const size_t bytes = record.header.record_bytes();
+  if (bytes > available) {
     return Broken("a record has an impossible length", bytes);
   }
   if (record.header.kind < RecordKind::kSkip || record.header.kind > RecordKind::kPart) {

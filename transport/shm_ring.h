@@ -1,6 +1,7 @@
 // A ring of records between one producing and one consuming process, lock-free between the two.
 //
-// A record is a 64-byte header and a body, both on 64-byte borders. The producer reserves room, fills it in place and
+// A record begins on a 64-byte border, with a header of 16 bytes; its body follows, so that the first 48 bytes of a
+// message come with the header's cache line and what is behind them lies on a 64-byte border. The producer reserves room, fills it in place and
 // commits; the consumer takes records and releases them when nobody needs their bytes any more. Within one side records
 // may be committed or released in any order: head and tail move over what is finished at the front.
 //
@@ -30,6 +31,9 @@ namespace tandem::transport {
 
 inline constexpr size_t kRecordAlignment = 64;
 
+// Of a body, that share a line with the record's header.
+inline constexpr size_t kLeadBytes = 48;
+
 inline constexpr size_t AlignRecord(size_t bytes) {
   return (bytes + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
 }
@@ -40,13 +44,14 @@ enum class RecordKind : uint32_t {
   kPart = 3,   // the body is a piece of a message of `message_bytes`, pieces come in order and without gaps
 };
 
-struct alignas(kRecordAlignment) RecordHeader {
-  uint64_t record_bytes;   // header and body, a multiple of 64
-  uint64_t body_bytes;     // without the padding
+struct RecordHeader {
   uint64_t message_bytes;  // kPart: of the whole message
+  uint32_t body_bytes;     // without the padding to the next record
   RecordKind kind;
+
+  size_t record_bytes() const { return AlignRecord(sizeof(RecordHeader) + body_bytes); }
 };
-static_assert(sizeof(RecordHeader) == kRecordAlignment);
+static_assert(sizeof(RecordHeader) + kLeadBytes == kRecordAlignment);
 
 // Spans of positions that are opened in ascending order and closed in any.
 class InOrderSpans {

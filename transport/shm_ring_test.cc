@@ -191,12 +191,12 @@ TEST_F(ShmRingTest, ARestartThatNoProducerMakesLeadsNowhereElseThanIntoTheData) 
   producer.Commit(**producer.Reserve(100), 100, RecordKind::kWhole);
   const RingConsumer::Record first = **consumer.Take();
   producer.Commit(**producer.Reserve(200), 200, RecordKind::kWhole);
-  memory().control->restart = first.header.record_bytes;
+  memory().control->restart = first.header.record_bytes();
   EXPECT_EQ((*consumer.Take())->body, first.body);
 }
 
 TEST_F(ShmRingTest, RefusesWhatNoProducerWrites) {
-  const RecordHeader good{128, 10, 0, RecordKind::kWhole};
+  const RecordHeader good{0, 100, RecordKind::kWhole};  // 128 bytes with its header and padding
   const auto with = [&](auto change) {
     RecordHeader header = good;
     change(header);
@@ -206,10 +206,8 @@ TEST_F(ShmRingTest, RefusesWhatNoProducerWrites) {
   ExpectDataLoss(good, 130);
   ExpectDataLoss(good, 64);  // longer than what was written
   ExpectDataLoss(good, uint64_t{0} - 64);
-  ExpectDataLoss(with([](RecordHeader& h) { h.record_bytes = 0; }), 128);
-  ExpectDataLoss(with([](RecordHeader& h) { h.record_bytes = 100; }), 128);
-  ExpectDataLoss(with([](RecordHeader& h) { h.record_bytes = ~uint64_t{63}; }), 128);
-  ExpectDataLoss(with([](RecordHeader& h) { h.body_bytes = 65; }), 128);
+  ExpectDataLoss(with([](RecordHeader& h) { h.body_bytes = 113; }), 128);
+  ExpectDataLoss(with([](RecordHeader& h) { h.body_bytes = ~uint32_t{0}; }), 128);
   ExpectDataLoss(with([](RecordHeader& h) { h.kind = RecordKind{0}; }), 128);
   ExpectDataLoss(with([](RecordHeader& h) { h.kind = RecordKind{4}; }), 128);
 }

@@ -42,7 +42,7 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
       } else if (!message->has_value()) {
         return;
       } else {
-        status = HandleMessage(*std::exchange(*message, std::nullopt));
+        status = HandleMessage(**std::move(message));
       }
     }
     if (!status.ok()) {
@@ -74,8 +74,8 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
  private:
   int unsent() const { return outstanding_ + static_cast<int>(link_->backlog()); }
 
-  absl::Status HandleMessage(const FrameBuffer& message) {
-    ReadDispatch dispatch = ParseDispatch(message);
+  absl::Status HandleMessage(FrameBuffer message) {
+    ReadDispatch dispatch = ParseDispatch(std::move(message));
     if (dispatch.frame_id == 0) {
       return dispatch.frame.status();
     }

@@ -88,7 +88,7 @@ void ShmStream::Poll() {
     } else if (!message->has_value()) {
       return;
     } else {
-      ReadCombine answer = ParseCombine(*std::exchange(*message, std::nullopt));
+      ReadCombine answer = ParseCombine(**std::move(message));
       if (answer.frame_id == 0) {
         status = answer.result.status();  // nobody can tell whose answer it was: all of them are sent again
       } else {
