@@ -30,9 +30,10 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
 
   FrameBuffer Lend(size_t bytes) override { return LendOutputs(*link_, bytes); }
 
-  void Poll() {
+  // True if there was something.
+  bool Poll() {
     if (closed_ || link_->Idle()) {
-      return;
+      return false;
     }
     absl::Status status = link_->Flush();
     while (status.ok() && unsent() < max_outstanding_) {
@@ -40,7 +41,7 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
       if (!message.ok()) {
         status = message.status();
       } else if (!message->has_value()) {
-        return;
+        break;
       } else {
         status = HandleMessage(**std::move(message));
       }
@@ -48,6 +49,7 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
     if (!status.ok()) {
       Close();  // the router sees it and connects anew
     }
+    return true;
   }
 
   // The router's side of the socket ends with it; frames in the handler are answered into nothing.
@@ -132,7 +134,7 @@ absl::StatusOr<std::shared_ptr<ShmServer>> ShmServer::Start(ShmServerOptions opt
   }
   std::shared_ptr<ShmServer> server(new ShmServer(std::move(options), handler, std::move(listener), std::move(wake)));
   if (polls_itself) {
-    server->frames_.emplace("shm-frames", *server->options_.doorbell, [s = server.get()] { s->Poll(); });
+    server->frames_.emplace("shm-frames", *server->options_.doorbell, [s = server.get()] { return s->PollConnections(); });
   }
   return server;
 }
@@ -158,14 +160,16 @@ std::shared_ptr<const ShmServer::ConnectionList> ShmServer::Connections() const 
 
 int ShmServer::num_connections() const { return static_cast<int>(Connections()->size()); }
 
-void ShmServer::Poll() {
+bool ShmServer::PollConnections() {
   if (const uint64_t version = version_; version != polled_version_) {
     polled_ = Connections();
     polled_version_ = version;
   }
+  bool any = false;
   for (const std::shared_ptr<ShmConnection>& connection : *polled_) {
-    connection->Poll();
+    any |= connection->Poll();
   }
+  return any;
 }
 
 void ShmServer::SetConnections(ConnectionList connections) {

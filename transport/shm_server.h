@@ -43,7 +43,7 @@ class ShmServer final : public FrameSource {
   const ShmOffer& offer() const { return offer_; }
 
   // As FrameSource::Poll; also sends answers that waited for room.
-  void Poll() override;
+  void Poll() override { PollConnections(); }
 
   // Accepts no more; waits until every frame in the handler has been answered and its answer sent, or for the
   // deadline; then closes the connections. Idempotent.
@@ -56,6 +56,8 @@ class ShmServer final : public FrameSource {
 
   ShmServer(ShmServerOptions options, ExpertHandler* handler, UniqueFd listener, UniqueFd wake);
 
+  // True if any had something.
+  bool PollConnections();
   void AcceptAndWatch();
   absl::Status Accept();
   std::shared_ptr<const ConnectionList> Connections() const;

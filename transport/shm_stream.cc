@@ -37,7 +37,11 @@ absl::StatusOr<std::shared_ptr<ShmStream>> ShmStream::Connect(const ShmOffer& of
   std::shared_ptr<ShmStream> stream(
       new ShmStream(std::move(socket), std::move(link), std::move(options), std::move(pending)));
   if (polls_itself) {
-    stream->answers_.emplace("shm-answers", *stream->options_.doorbell, [s = stream.get()] { s->Poll(); });
+    stream->answers_.emplace("shm-answers", *stream->options_.doorbell, [s = stream.get()] {
+      const bool idle = s->link_->Idle();
+      s->Poll();
+      return !idle;
+    });
   }
   return stream;
 }

@@ -134,12 +134,15 @@ class PreparedHandler final : public ExpertHandler {
     if (frame.rows.size() == received_.size()) {
       CopyOut(frame.rows, received_);
     }
+    ++frames_;
     done(CombineFrame{.outputs = outputs_});
   }
+  int64_t frames() const { return frames_; }  // so far; on the worker's thread
 
  private:
   const FrameBuffer outputs_;
   std::vector<std::byte> received_;
+  int64_t frames_ = 0;
 };
 
 // A frame of `bytes` with `pairs` pairs, each of which is answered by as many bytes.
@@ -175,7 +178,11 @@ class Pair {
     server_ = *std::move(server);
     {
       const ScopedCpuAffinity affinity(Cpu(1));
-      worker_.emplace("worker", *worker_doorbell_, [server = server_] { server->Poll(); });
+      worker_.emplace("worker", *worker_doorbell_, [this] {
+        const int64_t before = handler_.frames();
+        server_->Poll();
+        return handler_.frames() > before;
+      });
     }
     auto pending = std::make_shared<PendingFrames>("worker", 1024, std::make_shared<DeadlineQueue>());
     auto stream = ShmStream::Connect(server_->offer(), {.doorbell = doorbell_}, std::move(pending),
