@@ -53,12 +53,6 @@ ShmLink::ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t ma
       in_memory_(side == Side::kRouter ? segment_.combine() : segment_.dispatch()),
       in_(in_memory_) {}
 
-bool ShmLink::HasArrived() const {
-  return in_memory_.control->head.load(std::memory_order_seq_cst) != taken_.load(std::memory_order_seq_cst);
-}
-
-bool ShmLink::Idle() const { return !HasArrived() && backlog_size_.load(std::memory_order_seq_cst) == 0; }
-
 FrameBuffer ShmLink::Lend(size_t others_bytes, size_t bytes) {
   const size_t prefix = kLeadBytes + others_bytes;
   const size_t body_bytes = prefix + AlignRecord(bytes);
@@ -207,7 +201,7 @@ absl::StatusOr<std::optional<FrameBuffer>> ShmLink::Receive() {
         return std::nullopt;  // another thread took it
       }
       record = *taken;
-      taken_ = record.position + record.header.record_bytes();
+      taken_.store(record.position + record.header.record_bytes(), std::memory_order_release);
       if (record.header.kind == RecordKind::kPart) {
         RETURN_IF_ERROR(Append(record));
         if (received_ == partial_.size()) {

@@ -43,7 +43,7 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   absl::StatusOr<std::optional<FrameBuffer>> Receive();
 
   // True while there is nothing to Receive and nothing to Flush; a few nanoseconds.
-  bool Idle() const;
+  bool Idle() const { return !HasArrived() && backlog_size_.load(std::memory_order_seq_cst) == 0; }
 
   // Sends what has waited for room, as far as there is some; costs a load when nothing has. To be called when this side's
   // doorbell rang.
@@ -56,7 +56,9 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   struct Lease;
   struct Loan;
 
-  bool HasArrived() const;
+  bool HasArrived() const {
+    return in_memory_.control->head.load(std::memory_order_seq_cst) != taken_.load(std::memory_order_acquire);
+  }
   // Fills in what precedes a lent part and hands the record on. False if `parts` do not end with one.
   bool SendLent(Bytes lead, absl::Span<const Bytes> parts, size_t bytes) ABSL_LOCKS_EXCLUDED(out_mutex_);
   void GiveBack(const Loan& loan) ABSL_LOCKS_EXCLUDED(out_mutex_);

@@ -29,17 +29,40 @@ absl::Status Broken(absl::string_view what, uint64_t value) {
 
 }  // namespace
 
+size_t InOrderSpans::Find(uint64_t begin) {
+  size_t first = 0;
+  for (size_t count = size_; count > 0;) {
+    const size_t half = count / 2;
+    if (At(first + half).begin < begin) {
+      first += half + 1;
+      count -= half + 1;
+    } else {
+      count = half;
+    }
+  }
+  return first;
+}
+
 std::optional<uint64_t> InOrderSpans::Close(uint64_t begin) {
-  const auto it = !spans_.empty() && spans_.front().begin == begin ? spans_.begin() : std::lower_bound(spans_.begin(), spans_.end(), begin,
-                                   [](const Span& span, uint64_t position) { return span.begin < position; });
-  TANDEM_CHECK(it != spans_.end() && it->begin == begin && !it->closed, "record at ", begin, " is not open");
-  it->closed = true;
+  const size_t index = size_ > 0 && At(0).begin == begin ? 0 : Find(begin);
+  TANDEM_CHECK(index < size_ && At(index).begin == begin && !At(index).closed, "record at ", begin, " is not open");
+  At(index).closed = true;
   std::optional<uint64_t> done;
-  while (!spans_.empty() && spans_.front().closed) {
-    done = spans_.front().end;
-    spans_.pop_front();
+  while (size_ > 0 && At(0).closed) {
+    done = At(0).end;
+    front_ = (front_ + 1) & (spans_.size() - 1);
+    --size_;
   }
   return done;
+}
+
+void InOrderSpans::Grow() {
+  std::vector<Span> larger(2 * spans_.size());
+  for (size_t i = 0; i < size_; ++i) {
+    larger[i] = At(i);
+  }
+  spans_.swap(larger);
+  front_ = 0;
 }
 
 absl::StatusOr<std::optional<RingProducer::Slot>> RingProducer::Reserve(size_t body_bytes) {

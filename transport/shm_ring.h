@@ -20,8 +20,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -56,7 +56,12 @@ static_assert(sizeof(RecordHeader) + kLeadBytes == kRecordAlignment);
 // Spans of positions that are opened in ascending order and closed in any.
 class InOrderSpans {
  public:
-  void Open(uint64_t begin, uint64_t end) { spans_.push_back({begin, end, false}); }
+  void Open(uint64_t begin, uint64_t end) {
+    if (size_ == spans_.size()) {
+      Grow();
+    }
+    At(size_++) = {begin, end, false};
+  }
   // Everything below the result has been closed; nullopt if the front is still open. `begin` must be open.
   std::optional<uint64_t> Close(uint64_t begin);
 
@@ -66,7 +71,14 @@ class InOrderSpans {
     uint64_t end;
     bool closed;
   };
-  std::deque<Span> spans_;
+  Span& At(size_t index) { return spans_[(front_ + index) & (spans_.size() - 1)]; }
+  size_t Find(uint64_t begin);
+  void Grow();
+
+  // The oldest lies at `front_`, the others behind it, around the end. Mostly there is one or none.
+  std::vector<Span> spans_ = std::vector<Span>(8);  // a power of two
+  size_t front_ = 0;
+  size_t size_ = 0;
 };
 
 class RingProducer {
