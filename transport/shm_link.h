@@ -31,8 +31,8 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   using Bytes = absl::Span<const std::byte>;
 
   // Memory of the outgoing ring for the last part of a message whose other parts are `others_bytes` long, padding
-  // included. Send with that part copies only the others. Messages sent meanwhile go no sooner than this one, so it should not take long;
-  // gone without being sent, it takes its place with it. Empty when there is no room.
+  // included. Send with that part copies only the others. Messages sent meanwhile go no sooner than this one, so it
+  // should not take long; gone without being sent, it takes its place with it. Empty when there is no room.
   FrameBuffer Lend(size_t others_bytes, size_t bytes);
 
   // Never blocks. Errors: RESOURCE_EXHAUSTED (too long), DATA_LOSS (the other side broke the ring).
