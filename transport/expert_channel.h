@@ -119,9 +119,9 @@ class ExpertChannel {
   // owner is going to destroy the channel.
   virtual void CancelCalls() {}
 
-  // Memory to write the rows of a frame to, `bytes` for one with `num_pairs` pairs, before it is dispatched. A channel that
-  // lends it where it sends from spares a copy; dispatch such a frame, or let go of it, soon: later ones may have to wait
-  // for it.
+  // Memory to write the rows of a frame to, `bytes` for one with `num_pairs` pairs, before it is dispatched. A channel
+  // that lends it where it sends from spares a copy. Dispatch such a frame, or let go of it, soon: later ones may have
+  // to wait for it.
   virtual FrameBuffer LendRows(size_t /*num_pairs*/, size_t bytes) { return FrameBuffer(bytes); }
 
   // Sends a frame. `done` is called exactly once: with the outputs, or UNAVAILABLE when the worker is lost,

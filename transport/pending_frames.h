@@ -58,8 +58,8 @@ class PendingFrames : public std::enable_shared_from_this<PendingFrames> {
   std::vector<Frame> frames_ ABSL_GUARDED_BY(mutex_);
   std::vector<uint32_t> free_ ABSL_GUARDED_BY(mutex_);  // slots of frames_
   absl::Status closed_ ABSL_GUARDED_BY(mutex_);
-  // One timer for all frames, at the earliest deadline of those that were there when it was set, or of a later frame that
-  // is earlier. That frame may have been answered meanwhile: then nobody's time is up, and the timer is set anew.
+  // One timer for all frames, set to the earliest deadline and left there when that frame is answered: then it finds
+  // nobody late, and is set anew.
   absl::Time sweep_at_ ABSL_GUARDED_BY(mutex_) = absl::InfiniteFuture();
   std::optional<DeadlineQueue::Key> timer_ ABSL_GUARDED_BY(mutex_);
 };

@@ -45,8 +45,8 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   // True while there is nothing to Receive and nothing to Flush; a few nanoseconds.
   bool Idle() const { return !HasArrived() && backlog_size_.load(std::memory_order_seq_cst) == 0; }
 
-  // Sends what has waited for room, as far as there is some; costs a load when nothing has. To be called when this side's
-  // doorbell rang.
+  // Sends what has waited for room, as far as there is some; costs a load when nothing has. To be called when this
+  // side's doorbell rang.
   absl::Status Flush();
 
   // Messages that still wait for room.

@@ -9,11 +9,12 @@
 namespace tandem::transport {
 namespace {
 
-// What the two sides of a small ring pass to and fro without leaving their caches.
+// How much of the data a producer uses before it looks whether the ring is empty: little beside a core's caches and page
+// tables, much beside small records, which thus seldom cost a look at what the other side writes.
 constexpr size_t kHotBytes = 64 << 10;
 
-// A record's first cache lines are in the other side's cache: they are called for together, as the locked instructions of
-// mutexes and reference counts that come between their uses would fetch one after the other.
+// A record's first cache lines are in the other side's cache. They are called for together, because mutexes and
+// reference counts between their uses would have them come one after the other.
 constexpr size_t kPrefetchBytes = 256;
 
 template <int kToWrite>
@@ -115,8 +116,7 @@ absl::StatusOr<std::optional<RingConsumer::Record>> RingConsumer::Take() {
   if (available > memory_.capacity || head % kRecordAlignment != 0) {
     return Broken("the producer is at an impossible position", head);
   }
-  // Constant until what lies at `taken_` has been released. Any other value than a good one leads to nonsense, but not out
-  // of the data.
+  // Constant until what lies at `taken_` has been released. A bad value leads to nonsense, but not out of the data.
   if (memory_.control->restart.load(std::memory_order_relaxed) == taken_) {
     offset_ = 0;
   }

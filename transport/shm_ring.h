@@ -1,9 +1,10 @@
 // A ring of records between one producing and one consuming process, lock-free between the two.
 //
-// A record begins on a 64-byte border, with a header of 16 bytes; its body follows, so that the first 48 bytes of a
-// message come with the header's cache line and what is behind them lies on a 64-byte border. The producer reserves room, fills it in place and
-// commits; the consumer takes records and releases them when nobody needs their bytes any more. Within one side records
-// may be committed or released in any order: head and tail move over what is finished at the front.
+// A record begins on a 64-byte border, with a header of 16 bytes. Its body follows, so that the first 48 bytes of a
+// message come with the header's cache line and what is behind them lies on a 64-byte border. The producer reserves
+// room, fills it in place and commits; the consumer takes records and releases them when nobody needs their bytes any
+// more. Within one side records may be committed or released in any order: head and tail move over what is finished at
+// the front.
 //
 // Records follow each other around the data. But a producer that finds the ring empty starts at the data's begin again,
 // once it has used as many bytes as stay in a core's cache: memory that was last touched a whole lap ago costs several

@@ -115,7 +115,7 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
   const std::shared_ptr<FrameOrigin> origin_ = std::make_shared<FrameOrigin>();
   std::atomic<bool> closed_ = false;
   std::atomic<int> outstanding_ = 0;     // frames in the handler
-  std::atomic<bool> awaited_ = false;    // somebody waits for them; set before he looks at outstanding_, read after a change
+  std::atomic<bool> awaited_ = false;    // AwaitIdle waits; set before it looks at outstanding_, read after a change
   absl::Mutex mutex_;                    // of that wait
 };
 
@@ -134,7 +134,8 @@ absl::StatusOr<std::shared_ptr<ShmServer>> ShmServer::Start(ShmServerOptions opt
   }
   std::shared_ptr<ShmServer> server(new ShmServer(std::move(options), handler, std::move(listener), std::move(wake)));
   if (polls_itself) {
-    server->frames_.emplace("shm-frames", *server->options_.doorbell, [s = server.get()] { return s->PollConnections(); });
+    server->frames_.emplace("shm-frames", *server->options_.doorbell,
+                            [s = server.get()] { return s->PollConnections(); });
   }
   return server;
 }
