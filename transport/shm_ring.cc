@@ -9,20 +9,9 @@
 namespace tandem::transport {
 namespace {
 
-// How much of the data a producer uses before it looks whether the ring is empty: little beside a core's caches and page
-// tables, much beside small records, which thus seldom cost a look at what the other side writes.
+// How much of the data a producer uses before it looks whether the ring is empty: little beside a core's caches and
+// page tables, much beside small records, which thus seldom cost a look at what the other side writes.
 constexpr size_t kHotBytes = 64 << 10;
-
-// A record's first cache lines are in the other side's cache. They are called for together, because mutexes and
-// reference counts between their uses would have them come one after the other.
-constexpr size_t kPrefetchBytes = 256;
-
-template <int kToWrite>
-void Prefetch(const std::byte* begin, size_t bytes) {
-  for (size_t offset = 0; offset < std::min(bytes, kPrefetchBytes); offset += kRecordAlignment) {
-    __builtin_prefetch(begin + offset, kToWrite);
-  }
-}
 
 absl::Status Broken(absl::string_view what, uint64_t value) {
   return absl::DataLossError(absl::StrCat("shared-memory ring: ", what, " (", value, ")"));
@@ -76,7 +65,6 @@ absl::StatusOr<std::optional<RingProducer::Slot>> RingProducer::Reserve(size_t b
       return std::nullopt;
     }
   }
-  Prefetch<1>(memory_.data + offset_, record_bytes);
   const Slot slot{reserved_, memory_.data + offset_ + sizeof(RecordHeader)};
   reserved_ += record_bytes;
   offset_ = (offset_ + record_bytes) % memory_.capacity;
@@ -123,7 +111,6 @@ absl::StatusOr<std::optional<RingConsumer::Record>> RingConsumer::Take() {
   Record record;
   record.position = taken_;
   const std::byte* const begin = memory_.data + offset_;
-  Prefetch<0>(begin, available);
   std::memcpy(&record.header, begin, sizeof(RecordHeader));
   record.body = begin + sizeof(RecordHeader);
   const size_t bytes = record.header.record_bytes();

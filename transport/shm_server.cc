@@ -114,9 +114,9 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
   ExpertHandler* const handler_;
   const std::shared_ptr<FrameOrigin> origin_ = std::make_shared<FrameOrigin>();
   std::atomic<bool> closed_ = false;
-  std::atomic<int> outstanding_ = 0;     // frames in the handler
-  std::atomic<bool> awaited_ = false;    // AwaitIdle waits; set before it looks at outstanding_, read after a change
-  absl::Mutex mutex_;                    // of that wait
+  std::atomic<int> outstanding_ = 0;   // frames in the handler
+  std::atomic<bool> awaited_ = false;  // AwaitIdle waits; set before it looks at outstanding_, read after a change
+  absl::Mutex mutex_;                  // of that wait
 };
 
 absl::StatusOr<std::shared_ptr<ShmServer>> ShmServer::Start(ShmServerOptions options, ExpertHandler* handler) {
