@@ -2,12 +2,14 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "base/lock_checks.h"
 #include "cli/command.h"
 #include "cli/config_file.h"
 #include "cli/version.h"
 
 int main(int argc, char** argv) {
   using tandem::cli::kExitUsage;
+  tandem::SkipLockChecksInRelease();
   CLI::App app("Tandem serves Mixture-of-Experts language models: routers run attention, expert workers run experts.",
                "tandem");
   app.set_version_flag("--version", tandem::cli::VersionString());

@@ -13,7 +13,6 @@ using compute::DType;
 using compute::Tensor;
 using transport::CombineFrame;
 using transport::DispatchFrame;
-using transport::FrameBuffer;
 
 ExpertDispatcher::ExpertDispatcher(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
                                    absl::Duration dispatch_timeout)
@@ -125,7 +124,7 @@ absl::StatusOr<ExpertFlight> ExpertDispatcher::Start(int layer, const model::Act
     const Tensor gathered = buffers.gathered.Rows(gathered_rows, num_rows);
     gathered_rows += num_rows;
     backend.GatherRows(a.x.Rows(0, a.num_tokens), parcel.rows, gathered);
-    frame.rows = FrameBuffer(gathered.size_bytes());
+    frame.rows = workers_.channel(parcel.worker).LendRows(parcel.pairs.size(), gathered.size_bytes());
     backend.Download(gathered, frame.rows.mutable_bytes());
     flight.legs.push_back({.trip = {.worker = parcel.worker},
                            .rows = num_rows,

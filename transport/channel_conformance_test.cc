@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <thread>
@@ -118,6 +119,28 @@ TEST_P(ChannelConformanceTest, CarriesFramesLargerThanGrpcsDefaultLimit) {
   ASSERT_TRUE(Handshake().ok());
   const DispatchFrame frame = TestFrame(1, 512, 4096, 2);  // 8 MiB there, 16 MiB back
   ExpectOutputs(Send(*channel_, frame).Get(), ExpectedOutputs(frame));
+}
+
+TEST_P(ChannelConformanceTest, CarriesRowsWrittenToMemoryThatItLends) {
+  ASSERT_TRUE(Handshake().ok());
+  const auto lent = [&](const DispatchFrame& frame) {
+    FrameBuffer rows = channel_->LendRows(frame.pairs.size(), frame.rows.size());
+    EXPECT_EQ(rows.size(), frame.rows.size());
+    std::copy(frame.rows.bytes().begin(), frame.rows.bytes().end(), rows.mutable_bytes().begin());
+    return rows;
+  };
+  for (int i = 0; i < 300; ++i) {
+    DispatchFrame frame = TestFrame(i, 1 + i % 7, 512, 3);
+    frame.rows = lent(frame);
+    if (i % 3 == 0) {
+      frame.rows = lent(frame);  // what was written first is let go of
+    }
+    if (i % 5 == 0) {
+      frame.pairs.pop_back();  // not what the room was lent for
+    }
+    const FrameBuffer want = ExpectedOutputs(frame);
+    ExpectOutputs(Send(*channel_, std::move(frame)).Get(), want);
+  }
 }
 
 TEST_P(ChannelConformanceTest, TheWorkerLearnsThatTheRouterOfAFrameHasGone) {

@@ -52,9 +52,7 @@ void ExchangeStream::Dispatch(DispatchFrame frame, CombineCallback done) {
   const absl::Status sent = Send(EncodeDispatch(id, frame, absl::Now(), options_.checksums));
   if (!sent.ok()) {
     pending_->Complete(id, sent);
-    return;
   }
-  pending_->Arm(id, frame.deadline);
 }
 
 absl::Status ExchangeStream::Send(grpc::ByteBuffer message) {

@@ -81,12 +81,13 @@ class ExpertHandler {
   virtual void Handle(DispatchFrame frame, CombineCallback done) = 0;
 };
 
-// Worker side: where frames come from that nobody delivers unasked. Thread-safe.
+// Worker side: where frames come from that nobody delivers unasked.
 class FrameSource {
  public:
   virtual ~FrameSource() = default;
 
-  // Hands the frames that have arrived to the handler, on the calling thread. Cheap when there is none.
+  // Hands the frames that have arrived to the handler, on the calling thread. Cheap when there is none. One thread at a
+  // time.
   virtual void Poll() = 0;
 };
 
@@ -118,8 +119,14 @@ class ExpertChannel {
   // owner is going to destroy the channel.
   virtual void CancelCalls() {}
 
+  // Memory to write the rows of a frame to, `bytes` for one with `num_pairs` pairs, before it is dispatched. A channel
+  // that lends it where it sends from spares a copy. Dispatch such a frame, or let go of it, soon: later ones may have
+  // to wait for it.
+  virtual FrameBuffer LendRows(size_t /*num_pairs*/, size_t bytes) { return FrameBuffer(bytes); }
+
   // Sends a frame. `done` is called exactly once: with the outputs, or UNAVAILABLE when the worker is lost,
-  // DEADLINE_EXCEEDED, DATA_LOSS when bytes were damaged on the way, or the worker's error. It may run on a transport thread and must not block, or inline.
+  // DEADLINE_EXCEEDED, DATA_LOSS when bytes were damaged on the way, or the worker's error. It may run on a transport
+  // thread and must not block, or inline.
   // The outputs may lie in memory that the connection needs for the next answers: let go of them soon.
   virtual void Dispatch(DispatchFrame frame, CombineCallback done) = 0;
 

@@ -32,7 +32,8 @@ class FrameBuffer {
   const std::byte* data() const { return data_; }
   absl::Span<const std::byte> bytes() const { return {data_, size_}; }
   // `size` bytes from `offset` on, which must lie inside; shares the bytes.
-  FrameBuffer Part(size_t offset, size_t size) const { return {data_ + offset, size, keep_alive_}; }
+  FrameBuffer Part(size_t offset, size_t size) const& { return {data_ + offset, size, keep_alive_}; }
+  FrameBuffer Part(size_t offset, size_t size) && { return {data_ + offset, size, std::move(keep_alive_)}; }
   // Only for buffers made by FrameBuffer(size) or OutputRoom, and only before the frame is handed on.
   absl::Span<std::byte> mutable_bytes() { return {const_cast<std::byte*>(data_), size_}; }
 

@@ -15,6 +15,9 @@ class FrameStream {
   // False once the connection is lost or closed.
   virtual bool open() const = 0;
 
+  // As ExpertChannel::LendRows.
+  virtual FrameBuffer LendRows(size_t /*num_pairs*/, size_t bytes) { return FrameBuffer(bytes); }
+
   virtual void Dispatch(DispatchFrame frame, CombineCallback done) = 0;
 
   // As ExpertChannel::Poll.

@@ -115,6 +115,11 @@ class GrpcChannel final : public ExpertChannel {
     for (grpc::ClientContext* context : calls_) context->TryCancel();
   }
 
+  FrameBuffer LendRows(size_t num_pairs, size_t bytes) override {
+    const auto stream = CurrentStream();
+    return stream == nullptr ? FrameBuffer(bytes) : stream->LendRows(num_pairs, bytes);
+  }
+
   void Dispatch(DispatchFrame frame, CombineCallback done) override {
     const auto stream = CurrentStream();
     if (stream == nullptr) {

@@ -46,11 +46,9 @@ class InProcessChannel : public ExpertChannel {
       pending_->Complete(id, valid);
       return;
     }
-    const absl::Time deadline = frame.deadline;
     handler_->Handle(std::move(frame), [pending = pending_, id](absl::StatusOr<CombineFrame> result) {
       pending->Complete(id, std::move(result));
     });
-    pending_->Arm(id, deadline);
   }
 
  private:

@@ -11,17 +11,17 @@
 
 namespace tandem::transport {
 
-// One thread, joined by the destructor; `poll` runs on it only.
+// One thread, joined by the destructor; `poll` runs on it only and says whether there was something, after which the
+// thread spins again before it sleeps.
 class PollThread {
  public:
   // The doorbell must outlive the thread.
-  PollThread(std::string name, Doorbell& doorbell, std::function<void()> poll)
+  PollThread(std::string name, Doorbell& doorbell, std::function<bool()> poll)
       : doorbell_(doorbell), thread_([this, name = std::move(name), poll = std::move(poll)] {
           SetThreadName(name);
-          doorbell_.Wait([&] {
-            poll();
-            return stopping_.load(std::memory_order_seq_cst);
-          });
+          while (!stopping_.load(std::memory_order_seq_cst)) {
+            doorbell_.Wait([&] { return poll() || stopping_.load(std::memory_order_seq_cst); });
+          }
         }) {}
 
   ~PollThread() {

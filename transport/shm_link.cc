@@ -9,13 +9,19 @@
 namespace tandem::transport {
 namespace {
 
-void CopyParts(absl::Span<const absl::Span<const std::byte>> parts, std::byte* to) {
-  for (const absl::Span<const std::byte> part : parts) {
+void CopyMessage(ShmLink::Bytes lead, absl::Span<const ShmLink::Bytes> parts, std::byte* to) {
+  std::memcpy(to, lead.data(), lead.size());
+  to += kLeadBytes;
+  for (const ShmLink::Bytes part : parts) {
     if (!part.empty()) {
       std::memcpy(to, part.data(), part.size());
     }
     to += AlignRecord(part.size());
   }
+}
+
+bool Contains(const RingMemory& memory, const std::byte* byte) {
+  return memory.data <= byte && byte < memory.data + 2 * memory.capacity;
 }
 
 }  // namespace
@@ -42,17 +48,13 @@ ShmLink::ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t ma
     : segment_(std::move(segment)),
       peer_(std::move(peer)),
       max_message_bytes_(max_message_bytes),
-      out_(side == Side::kRouter ? segment_.dispatch() : segment_.combine()),
-      in_(side == Side::kRouter ? segment_.combine() : segment_.dispatch()),
-      in_control_(*(side == Side::kRouter ? segment_.combine() : segment_.dispatch()).control) {}
+      out_memory_(side == Side::kRouter ? segment_.dispatch() : segment_.combine()),
+      out_(out_memory_),
+      in_memory_(side == Side::kRouter ? segment_.combine() : segment_.dispatch()),
+      in_(in_memory_) {}
 
-bool ShmLink::Idle() const {
-  return in_control_.head.load(std::memory_order_seq_cst) == taken_.load(std::memory_order_seq_cst) &&
-         backlog_size_.load(std::memory_order_seq_cst) == 0;
-}
-
-FrameBuffer ShmLink::Lend(size_t prefix_bytes, size_t bytes) {
-  const size_t prefix = AlignRecord(prefix_bytes);
+FrameBuffer ShmLink::Lend(size_t others_bytes, size_t bytes) {
+  const size_t prefix = kLeadBytes + others_bytes;
   const size_t body_bytes = prefix + AlignRecord(bytes);
   RingProducer::Slot slot;
   {
@@ -71,8 +73,8 @@ FrameBuffer ShmLink::Lend(size_t prefix_bytes, size_t bytes) {
   return FrameBuffer(part, bytes, std::make_shared<Loan>(shared_from_this(), slot.position, part));
 }
 
-bool ShmLink::SendLent(absl::Span<const absl::Span<const std::byte>> parts, size_t bytes) {
-  if (parts.empty()) {
+bool ShmLink::SendLent(Bytes lead, absl::Span<const Bytes> parts, size_t bytes) {
+  if (parts.empty() || !Contains(out_memory_, parts.back().data())) {
     return false;
   }
   bool visible = false;
@@ -84,7 +86,7 @@ bool ShmLink::SendLent(absl::Span<const absl::Span<const std::byte>> parts, size
     }
     const RingProducer::Slot slot = lent->second.slot;
     lent_.erase(lent);
-    CopyParts(parts.subspan(0, parts.size() - 1), slot.body);
+    CopyMessage(lead, parts.subspan(0, parts.size() - 1), slot.body);
     visible = out_.Commit(slot, bytes, RecordKind::kWhole);
   }
   if (visible) {
@@ -107,16 +109,17 @@ void ShmLink::GiveBack(const Loan& loan) {
   peer_.Ring();
 }
 
-absl::Status ShmLink::Send(absl::Span<const absl::Span<const std::byte>> parts) {
-  size_t bytes = 0;
-  for (const absl::Span<const std::byte> part : parts) {
+absl::Status ShmLink::Send(Bytes lead, absl::Span<const Bytes> parts) {
+  TANDEM_CHECK(lead.size() <= kLeadBytes, lead.size(), " bytes lead a message");
+  size_t bytes = kLeadBytes;
+  for (const Bytes part : parts) {
     bytes += AlignRecord(part.size());
   }
   if (bytes > max_message_bytes_) {
     return absl::ResourceExhaustedError(
         absl::StrCat("frame of ", bytes, " bytes, at most ", max_message_bytes_, " are allowed"));
   }
-  if (SendLent(parts, bytes)) {
+  if (SendLent(lead, parts, bytes)) {
     return absl::OkStatus();
   }
   bool visible = false;
@@ -128,12 +131,12 @@ absl::Status ShmLink::Send(absl::Span<const absl::Span<const std::byte>> parts) 
     }
     if (!slot.has_value()) {
       FrameBuffer message(bytes);
-      CopyParts(parts, message.mutable_bytes().data());
+      CopyMessage(lead, parts, message.mutable_bytes().data());
       backlog_.push_back(std::move(message));
       backlog_size_ = backlog_.size();
       return FlushLocked();
     }
-    CopyParts(parts, slot->body);
+    CopyMessage(lead, parts, slot->body);
     visible = out_.Commit(*slot, bytes, RecordKind::kWhole);
   }
   if (visible) {
@@ -143,6 +146,9 @@ absl::Status ShmLink::Send(absl::Span<const absl::Span<const std::byte>> parts) 
 }
 
 absl::Status ShmLink::Flush() {
+  if (backlog_size_.load(std::memory_order_seq_cst) == 0) {
+    return absl::OkStatus();
+  }
   absl::MutexLock lock(&out_mutex_);
   return FlushLocked();
 }
@@ -185,17 +191,17 @@ absl::StatusOr<bool> ShmLink::SendPiece() {
 }
 
 absl::StatusOr<std::optional<FrameBuffer>> ShmLink::Receive() {
-  while (true) {
+  while (HasArrived()) {
     RingConsumer::Record record;
     FrameBuffer complete;
     {
       absl::MutexLock lock(&in_mutex_);
       ASSIGN_OR_RETURN(const std::optional<RingConsumer::Record> taken, in_.Take());
       if (!taken.has_value()) {
-        return std::nullopt;
+        return std::nullopt;  // another thread took it
       }
       record = *taken;
-      taken_ = record.position + record.header.record_bytes;
+      taken_.store(record.position + record.header.record_bytes(), std::memory_order_release);
       if (record.header.kind == RecordKind::kPart) {
         RETURN_IF_ERROR(Append(record));
         if (received_ == partial_.size()) {
@@ -213,6 +219,7 @@ absl::StatusOr<std::optional<FrameBuffer>> ShmLink::Receive() {
       return complete;
     }
   }
+  return std::nullopt;
 }
 
 absl::Status ShmLink::Append(const RingConsumer::Record& record) {
@@ -221,7 +228,9 @@ absl::Status ShmLink::Append(const RingConsumer::Record& record) {
       return absl::DataLossError(absl::StrCat("shared-memory ring: a frame of ", record.header.message_bytes,
                                               " bytes, at most ", max_message_bytes_, " are allowed"));
     }
-    partial_ = FrameBuffer(record.header.message_bytes);
+    // What follows the lead is to lie on a 64-byte border, as in a record.
+    const FrameBuffer record_like(sizeof(RecordHeader) + record.header.message_bytes);
+    partial_ = record_like.Part(sizeof(RecordHeader), record.header.message_bytes);
   }
   const uint64_t bytes = record.header.body_bytes;
   if (record.header.message_bytes != partial_.size() || bytes == 0 || bytes > partial_.size() - received_) {

@@ -29,7 +29,7 @@ class ShmLinkTest : public ::testing::Test {
 
   // A lent buffer that has `text` in it.
   FrameBuffer Lent(const std::string& text) {
-    FrameBuffer lent = worker_->Lend(5, text.size());
+    FrameBuffer lent = worker_->Lend(0, text.size());
     EXPECT_EQ(lent.size(), text.size());
     if (lent.size() == text.size()) {
       std::memcpy(lent.mutable_bytes().data(), text.data(), text.size());
@@ -39,7 +39,7 @@ class ShmLinkTest : public ::testing::Test {
 
   // A message of five bytes and `last`.
   absl::Status Send(const std::string& prefix, absl::Span<const std::byte> last) {
-    return worker_->Send({BytesOf(prefix), last});
+    return worker_->Send(BytesOf(prefix), {last});
   }
 
   // The next message's first five bytes and what its last part begins with; "" when there is none.
@@ -49,9 +49,9 @@ class ShmLinkTest : public ::testing::Test {
     if (!message.ok() || !message->has_value()) {
       return "";
     }
-    EXPECT_EQ((*message)->size(), 64 + AlignRecord(last_bytes));
+    EXPECT_EQ((*message)->size(), kLeadBytes + AlignRecord(last_bytes));
     const auto* const bytes = reinterpret_cast<const char*>((*message)->data());
-    return std::string(bytes, 5) + std::string(bytes + 64, last_bytes);
+    return std::string(bytes, 5) + std::string(bytes + kLeadBytes, last_bytes);
   }
 
   Doorbell router_bell_{absl::ZeroDuration()};
@@ -103,14 +103,14 @@ TEST_F(ShmLinkTest, ABufferThatWasSentAndIsStillHeldDoesNotEndALaterLoanOfItsPla
 }
 
 TEST_F(ShmLinkTest, NothingIsLentWithoutRoom) {
-  EXPECT_EQ(worker_->Lend(64, 64 << 10).size(), 0u) << "longer than a record can be";
+  EXPECT_EQ(worker_->Lend(0, 64 << 10).size(), 0u) << "longer than a record can be";
   const std::string half(30 << 10, 'x');
   ASSERT_EQ(Send("1st: ", BytesOf(half)), absl::OkStatus());
   ASSERT_EQ(Send("2nd: ", BytesOf(half)), absl::OkStatus());
-  EXPECT_EQ(worker_->Lend(64, half.size()).size(), 0u) << "the ring is full";
+  EXPECT_EQ(worker_->Lend(0, half.size()).size(), 0u) << "the ring is full";
   ASSERT_EQ(Send("3rd: ", BytesOf(half)), absl::OkStatus());
   EXPECT_EQ(worker_->backlog(), 1u);
-  EXPECT_EQ(worker_->Lend(64, 64).size(), 0u) << "it would overtake messages that wait";
+  EXPECT_EQ(worker_->Lend(0, 64).size(), 0u) << "it would overtake messages that wait";
   EXPECT_EQ(Received(half.size()), "1st: " + half);
   ASSERT_EQ(worker_->Flush(), absl::OkStatus());
   EXPECT_EQ(Received(half.size()), "2nd: " + half);

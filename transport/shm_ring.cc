@@ -9,46 +9,84 @@
 namespace tandem::transport {
 namespace {
 
+// How much of the data a producer uses before it looks whether the ring is empty: little beside a core's caches and
+// page tables, much beside small records, which thus seldom cost a look at what the other side writes.
+constexpr size_t kHotBytes = 64 << 10;
+
 absl::Status Broken(absl::string_view what, uint64_t value) {
   return absl::DataLossError(absl::StrCat("shared-memory ring: ", what, " (", value, ")"));
 }
 
 }  // namespace
 
+size_t InOrderSpans::Find(uint64_t begin) {
+  size_t first = 0;
+  for (size_t count = size_; count > 0;) {
+    const size_t half = count / 2;
+    if (At(first + half).begin < begin) {
+      first += half + 1;
+      count -= half + 1;
+    } else {
+      count = half;
+    }
+  }
+  return first;
+}
+
 std::optional<uint64_t> InOrderSpans::Close(uint64_t begin) {
-  const auto it = std::lower_bound(spans_.begin(), spans_.end(), begin,
-                                   [](const Span& span, uint64_t position) { return span.begin < position; });
-  TANDEM_CHECK(it != spans_.end() && it->begin == begin && !it->closed, "record at ", begin, " is not open");
-  it->closed = true;
+  const size_t index = size_ > 0 && At(0).begin == begin ? 0 : Find(begin);
+  TANDEM_CHECK(index < size_ && At(index).begin == begin && !At(index).closed, "record at ", begin, " is not open");
+  At(index).closed = true;
   std::optional<uint64_t> done;
-  while (!spans_.empty() && spans_.front().closed) {
-    done = spans_.front().end;
-    spans_.pop_front();
+  while (size_ > 0 && At(0).closed) {
+    done = At(0).end;
+    front_ = (front_ + 1) & (spans_.size() - 1);
+    --size_;
   }
   return done;
 }
 
+void InOrderSpans::Grow() {
+  std::vector<Span> larger(2 * spans_.size());
+  for (size_t i = 0; i < size_; ++i) {
+    larger[i] = At(i);
+  }
+  spans_.swap(larger);
+  front_ = 0;
+}
+
 absl::StatusOr<std::optional<RingProducer::Slot>> RingProducer::Reserve(size_t body_bytes) {
   TANDEM_CHECK(body_bytes <= max_body_bytes(), body_bytes, " bytes in one record");
-  const size_t record_bytes = sizeof(RecordHeader) + AlignRecord(body_bytes);
-  if (reserved_ + record_bytes - tail_ > memory_.capacity) {
-    const uint64_t tail = memory_.control->tail.load(std::memory_order_seq_cst);
-    if (tail < tail_ || tail > reserved_ || tail % kRecordAlignment != 0) {
-      return Broken("the consumer is at an impossible position", tail);
-    }
-    tail_ = tail;
-    if (reserved_ + record_bytes - tail_ > memory_.capacity) {
+  const size_t record_bytes = AlignRecord(sizeof(RecordHeader) + body_bytes);
+  const auto has_room = [&] { return reserved_ + record_bytes - tail_ <= memory_.capacity; };
+  if (offset_ + record_bytes > kHotBytes || !has_room()) {
+    RETURN_IF_ERROR(LookAtTail());
+    if (!has_room()) {
       return std::nullopt;
     }
   }
-  const uint64_t position = reserved_;
+  const Slot slot{reserved_, memory_.data + offset_ + sizeof(RecordHeader)};
   reserved_ += record_bytes;
-  open_.Open(position, reserved_);
-  return Slot{position, memory_.data + position % memory_.capacity + sizeof(RecordHeader)};
+  offset_ = (offset_ + record_bytes) % memory_.capacity;
+  open_.Open(slot.position, reserved_);
+  return slot;
+}
+
+absl::Status RingProducer::LookAtTail() {
+  const uint64_t tail = memory_.control->tail.load(std::memory_order_seq_cst);
+  if (tail < tail_ || tail > reserved_ || tail % kRecordAlignment != 0) {
+    return Broken("the consumer is at an impossible position", tail);
+  }
+  tail_ = tail;
+  if (tail_ == reserved_) {
+    offset_ = 0;
+    memory_.control->restart.store(reserved_, std::memory_order_relaxed);  // seen by whoever sees the next head
+  }
+  return absl::OkStatus();
 }
 
 bool RingProducer::Commit(const Slot& slot, size_t body_bytes, RecordKind kind, uint64_t message_bytes) {
-  const RecordHeader header{sizeof(RecordHeader) + AlignRecord(body_bytes), body_bytes, message_bytes, kind};
+  const RecordHeader header{message_bytes, static_cast<uint32_t>(body_bytes), kind};
   std::memcpy(slot.body - sizeof(RecordHeader), &header, sizeof(header));
   const std::optional<uint64_t> head = open_.Close(slot.position);
   if (head.has_value()) {
@@ -66,20 +104,24 @@ absl::StatusOr<std::optional<RingConsumer::Record>> RingConsumer::Take() {
   if (available > memory_.capacity || head % kRecordAlignment != 0) {
     return Broken("the producer is at an impossible position", head);
   }
+  // Constant until what lies at `taken_` has been released. A bad value leads to nonsense, but not out of the data.
+  if (memory_.control->restart.load(std::memory_order_relaxed) == taken_) {
+    offset_ = 0;
+  }
   Record record;
   record.position = taken_;
-  const std::byte* const begin = memory_.data + taken_ % memory_.capacity;
+  const std::byte* const begin = memory_.data + offset_;
   std::memcpy(&record.header, begin, sizeof(RecordHeader));
   record.body = begin + sizeof(RecordHeader);
-  const uint64_t bytes = record.header.record_bytes;
-  if (bytes < sizeof(RecordHeader) || bytes > available || bytes % kRecordAlignment != 0 ||
-      record.header.body_bytes > bytes - sizeof(RecordHeader)) {
+  const size_t bytes = record.header.record_bytes();
+  if (bytes > available) {
     return Broken("a record has an impossible length", bytes);
   }
   if (record.header.kind < RecordKind::kSkip || record.header.kind > RecordKind::kPart) {
     return Broken("a record of an unknown kind", static_cast<uint32_t>(record.header.kind));
   }
   taken_ += bytes;
+  offset_ = (offset_ + bytes) % memory_.capacity;
   held_.Open(record.position, taken_);
   return record;
 }

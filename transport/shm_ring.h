@@ -1,8 +1,15 @@
 // A ring of records between one producing and one consuming process, lock-free between the two.
 //
-// A record is a 64-byte header and a body, both on 64-byte borders. The producer reserves room, fills it in place and
-// commits; the consumer takes records and releases them when nobody needs their bytes any more. Within one side records
-// may be committed or released in any order: head and tail move over what is finished at the front.
+// A record begins on a 64-byte border, with a header of 16 bytes. Its body follows, so that the first 48 bytes of a
+// message come with the header's cache line and what is behind them lies on a 64-byte border. The producer reserves
+// room, fills it in place and commits; the consumer takes records and releases them when nobody needs their bytes any
+// more. Within one side records may be committed or released in any order: head and tail move over what is finished at
+// the front.
+//
+// Records follow each other around the data. But a producer that finds the ring empty starts at the data's begin again,
+// once it has used as many bytes as stay in a core's cache: memory that was last touched a whole lap ago costs several
+// times what a copy within the cache does. Since nothing is under way then, all that the consumer needs to know is the
+// position at which that was (`restart`).
 //
 // Memory order: the body is written before `head` is stored and read after `head` is loaded, and its room is reused
 // only after `tail` was stored and loaded; release and acquire would do for that. Both stores are sequentially
@@ -14,8 +21,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -24,6 +31,9 @@
 namespace tandem::transport {
 
 inline constexpr size_t kRecordAlignment = 64;
+
+// Of a body, that share a line with the record's header.
+inline constexpr size_t kLeadBytes = 48;
 
 inline constexpr size_t AlignRecord(size_t bytes) {
   return (bytes + kRecordAlignment - 1) / kRecordAlignment * kRecordAlignment;
@@ -35,18 +45,24 @@ enum class RecordKind : uint32_t {
   kPart = 3,   // the body is a piece of a message of `message_bytes`, pieces come in order and without gaps
 };
 
-struct alignas(kRecordAlignment) RecordHeader {
-  uint64_t record_bytes;   // header and body, a multiple of 64
-  uint64_t body_bytes;     // without the padding
+struct RecordHeader {
   uint64_t message_bytes;  // kPart: of the whole message
+  uint32_t body_bytes;     // without the padding to the next record
   RecordKind kind;
+
+  size_t record_bytes() const { return AlignRecord(sizeof(RecordHeader) + body_bytes); }
 };
-static_assert(sizeof(RecordHeader) == kRecordAlignment);
+static_assert(sizeof(RecordHeader) + kLeadBytes == kRecordAlignment);
 
 // Spans of positions that are opened in ascending order and closed in any.
 class InOrderSpans {
  public:
-  void Open(uint64_t begin, uint64_t end) { spans_.push_back({begin, end, false}); }
+  void Open(uint64_t begin, uint64_t end) {
+    if (size_ == spans_.size()) {
+      Grow();
+    }
+    At(size_++) = {begin, end, false};
+  }
   // Everything below the result has been closed; nullopt if the front is still open. `begin` must be open.
   std::optional<uint64_t> Close(uint64_t begin);
 
@@ -56,7 +72,14 @@ class InOrderSpans {
     uint64_t end;
     bool closed;
   };
-  std::deque<Span> spans_;
+  Span& At(size_t index) { return spans_[(front_ + index) & (spans_.size() - 1)]; }
+  size_t Find(uint64_t begin);
+  void Grow();
+
+  // The oldest lies at `front_`, the others behind it, around the end. Mostly there is one or none.
+  std::vector<Span> spans_ = std::vector<Span>(8);  // a power of two
+  size_t front_ = 0;
+  size_t size_ = 0;
 };
 
 class RingProducer {
@@ -82,9 +105,13 @@ class RingProducer {
   void WantRoom() { memory_.control->wants_room.store(1, std::memory_order_seq_cst); }
 
  private:
+  // Looks at what the consumer has released, and starts at the data's begin if that is everything.
+  absl::Status LookAtTail();
+
   const RingMemory memory_;
   uint64_t reserved_ = 0;  // position behind the last reservation
   uint64_t tail_ = 0;      // as last seen, never moves back
+  size_t offset_ = 0;      // of reserved_ in the data
   InOrderSpans open_;
 };
 
@@ -107,6 +134,7 @@ class RingConsumer {
  private:
   const RingMemory memory_;
   uint64_t taken_ = 0;  // position behind the last record taken
+  size_t offset_ = 0;   // of taken_ in the data
   InOrderSpans held_;
 };
 

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
+#include <deque>
 #include <random>
 #include <thread>
 #include <vector>
@@ -113,8 +115,90 @@ TEST_F(ShmRingTest, RoomComesBackOnlyUpToTheOldestRecordThatIsHeld) {
   EXPECT_TRUE(producer.Reserve(half)->has_value());
 }
 
+// A ring that is larger than what is kept hot.
+constexpr SegmentSizes kLarge{.dispatch_bytes = 1 << 20, .combine_bytes = 64 << 10};
+
+TEST_F(ShmRingTest, AnEmptyRingStartsAgainAtTheDatasBegin) {
+  ShmSegment segment = *ShmSegment::Create(kLarge);
+  RingProducer producer(segment.dispatch());
+  RingConsumer consumer(segment.dispatch());
+  const auto send = [&] {
+    const RingProducer::Slot slot = **producer.Reserve(8000);
+    producer.Commit(slot, 8000, RecordKind::kWhole);
+    return static_cast<size_t>(slot.body - segment.dispatch().data);
+  };
+  const auto receive = [&] {
+    const RingConsumer::Record record = **consumer.Take();
+    EXPECT_EQ(record.header.body_bytes, 8000u);
+    return record.position;
+  };
+  for (int i = 0; i < 1000; ++i) {
+    EXPECT_LT(send(), kLarge.dispatch_bytes / 4);
+    consumer.Release(receive());
+  }
+  send();
+  const uint64_t held = receive();
+  std::vector<size_t> places;
+  for (int i = 0; i < 120; ++i) {
+    places.push_back(send());
+    consumer.Release(receive());
+  }
+  EXPECT_GT(places.back(), kLarge.dispatch_bytes / 2) << "what is held may not be written over";
+  consumer.Release(held);
+  EXPECT_EQ(send(), sizeof(RecordHeader));
+  consumer.Release(receive());
+}
+
+TEST_F(ShmRingTest, RecordsStayWholeHoweverManyAreHeldAndInWhateverOrderTheyGo) {
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  ShmSegment segment = *ShmSegment::Create(kLarge);
+  RingProducer producer(segment.dispatch());
+  RingConsumer consumer(segment.dispatch());
+  struct Held {
+    RingConsumer::Record record;
+    std::vector<std::byte> body;
+  };
+  std::deque<std::vector<std::byte>> sent;
+  std::vector<Held> held;
+  size_t most = 0;  // that are held; changes, so that the ring is often empty and often full
+  for (int i = 0; i < 1000; ++i) {
+    most = i % 100 == 0 ? random() % 8 : most;
+    std::vector<std::byte> body = Body(seed, i, random() % 4 == 0 ? 200'000 : 5'000);
+    if (const auto slot = *producer.Reserve(body.size()); slot.has_value()) {
+      std::copy(body.begin(), body.end(), slot->body);
+      producer.Commit(*slot, body.size(), RecordKind::kWhole);
+      sent.push_back(std::move(body));
+    }
+    if (random() % 2 == 0) {
+      while (const auto record = *consumer.Take()) {
+        held.push_back({*record, std::move(sent.front())});
+        sent.pop_front();
+      }
+    }
+    while (held.size() > most) {
+      std::swap(held[random() % held.size()], held.back());
+      const Held& last = held.back();
+      ASSERT_EQ(absl::MakeSpan(last.record.body, last.record.header.body_bytes), absl::MakeConstSpan(last.body)) << i;
+      consumer.Release(last.record.position);
+      held.pop_back();
+    }
+  }
+}
+
+TEST_F(ShmRingTest, ARestartThatNoProducerMakesLeadsNowhereElseThanIntoTheData) {
+  RingProducer producer(memory());
+  RingConsumer consumer(memory());
+  producer.Commit(**producer.Reserve(100), 100, RecordKind::kWhole);
+  const RingConsumer::Record first = **consumer.Take();
+  producer.Commit(**producer.Reserve(200), 200, RecordKind::kWhole);
+  memory().control->restart = first.header.record_bytes();
+  EXPECT_EQ((*consumer.Take())->body, first.body);
+}
+
 TEST_F(ShmRingTest, RefusesWhatNoProducerWrites) {
-  const RecordHeader good{128, 10, 0, RecordKind::kWhole};
+  const RecordHeader good{0, 100, RecordKind::kWhole};  // 128 bytes with its header and padding
   const auto with = [&](auto change) {
     RecordHeader header = good;
     change(header);
@@ -124,10 +208,8 @@ TEST_F(ShmRingTest, RefusesWhatNoProducerWrites) {
   ExpectDataLoss(good, 130);
   ExpectDataLoss(good, 64);  // longer than what was written
   ExpectDataLoss(good, uint64_t{0} - 64);
-  ExpectDataLoss(with([](RecordHeader& h) { h.record_bytes = 0; }), 128);
-  ExpectDataLoss(with([](RecordHeader& h) { h.record_bytes = 100; }), 128);
-  ExpectDataLoss(with([](RecordHeader& h) { h.record_bytes = ~uint64_t{63}; }), 128);
-  ExpectDataLoss(with([](RecordHeader& h) { h.body_bytes = 65; }), 128);
+  ExpectDataLoss(with([](RecordHeader& h) { h.body_bytes = 113; }), 128);
+  ExpectDataLoss(with([](RecordHeader& h) { h.body_bytes = ~uint32_t{0}; }), 128);
   ExpectDataLoss(with([](RecordHeader& h) { h.kind = RecordKind{0}; }), 128);
   ExpectDataLoss(with([](RecordHeader& h) { h.kind = RecordKind{4}; }), 128);
 }

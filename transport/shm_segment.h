@@ -17,9 +17,10 @@
 
 namespace tandem::transport {
 
-// Positions only grow; a position modulo the capacity is an offset into the data.
+// Positions only grow. Where in the data the record at a position lies is told by the records before it (shm_ring.h).
 struct RingControl {
   alignas(64) std::atomic<uint64_t> head;        // written up to here; the producer's
+  std::atomic<uint64_t> restart;                 // the latest position that lies at the data's begin; the producer's
   alignas(64) std::atomic<uint64_t> tail;        // free again up to here; the consumer's
   alignas(64) std::atomic<uint32_t> wants_room;  // set by a producer that found no room, cleared by the consumer
 };

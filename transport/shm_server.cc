@@ -30,9 +30,10 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
 
   FrameBuffer Lend(size_t bytes) override { return LendOutputs(*link_, bytes); }
 
-  void Poll() {
+  // True if there was something.
+  bool Poll() {
     if (closed_ || link_->Idle()) {
-      return;
+      return false;
     }
     absl::Status status = link_->Flush();
     while (status.ok() && unsent() < max_outstanding_) {
@@ -40,14 +41,15 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
       if (!message.ok()) {
         status = message.status();
       } else if (!message->has_value()) {
-        return;
+        break;
       } else {
-        status = HandleMessage(*std::exchange(*message, std::nullopt));
+        status = HandleMessage(**std::move(message));
       }
     }
     if (!status.ok()) {
       Close();  // the router sees it and connects anew
     }
+    return true;
   }
 
   // The router's side of the socket ends with it; frames in the handler are answered into nothing.
@@ -60,8 +62,9 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
   // Returns when every frame has been answered and the answers are in the ring, when the router is gone, or at
   // `deadline`.
   void AwaitIdle(absl::Time deadline) {
-    const auto answered = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return outstanding_ == 0; };
+    const auto answered = [this] { return outstanding_ == 0; };
     const auto never = [] { return false; };
+    awaited_ = true;
     absl::MutexLock lock(&mutex_);
     mutex_.AwaitWithDeadline(absl::Condition(&answered), deadline);
     // Nobody else may be polling any more, and the router reads at its own pace.
@@ -71,20 +74,14 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
   }
 
  private:
-  int unsent() const {
-    absl::MutexLock lock(&mutex_);
-    return outstanding_ + static_cast<int>(link_->backlog());
-  }
+  int unsent() const { return outstanding_ + static_cast<int>(link_->backlog()); }
 
-  absl::Status HandleMessage(const FrameBuffer& message) {
-    ReadDispatch dispatch = ParseDispatch(message);
+  absl::Status HandleMessage(FrameBuffer message) {
+    ReadDispatch dispatch = ParseDispatch(std::move(message));
     if (dispatch.frame_id == 0) {
       return dispatch.frame.status();
     }
-    {
-      absl::MutexLock lock(&mutex_);
-      ++outstanding_;
-    }
+    ++outstanding_;
     if (!dispatch.frame.ok()) {
       Respond(dispatch.frame_id, dispatch.frame.status());
     } else {
@@ -102,13 +99,11 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
     if (!closed_ && !SendCombine(*link_, frame_id, result).ok()) {
       Close();
     }
-    bool was_full;
-    {
-      absl::MutexLock lock(&mutex_);
-      was_full = outstanding_-- >= max_outstanding_;
-    }
-    if (was_full) {
+    if (outstanding_-- >= max_outstanding_) {
       doorbell_->Ring();  // the router's frames may be read again
+    }
+    if (awaited_) {
+      absl::MutexLock lock(&mutex_);  // whose end makes the waiter look
     }
   }
 
@@ -119,8 +114,9 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
   ExpertHandler* const handler_;
   const std::shared_ptr<FrameOrigin> origin_ = std::make_shared<FrameOrigin>();
   std::atomic<bool> closed_ = false;
-  mutable absl::Mutex mutex_;
-  int outstanding_ ABSL_GUARDED_BY(mutex_) = 0;  // frames in the handler
+  std::atomic<int> outstanding_ = 0;   // frames in the handler
+  std::atomic<bool> awaited_ = false;  // AwaitIdle waits; set before it looks at outstanding_, read after a change
+  absl::Mutex mutex_;                  // of that wait
 };
 
 absl::StatusOr<std::shared_ptr<ShmServer>> ShmServer::Start(ShmServerOptions options, ExpertHandler* handler) {
@@ -138,7 +134,8 @@ absl::StatusOr<std::shared_ptr<ShmServer>> ShmServer::Start(ShmServerOptions opt
   }
   std::shared_ptr<ShmServer> server(new ShmServer(std::move(options), handler, std::move(listener), std::move(wake)));
   if (polls_itself) {
-    server->frames_.emplace("shm-frames", *server->options_.doorbell, [s = server.get()] { s->Poll(); });
+    server->frames_.emplace("shm-frames", *server->options_.doorbell,
+                            [s = server.get()] { return s->PollConnections(); });
   }
   return server;
 }
@@ -164,17 +161,23 @@ std::shared_ptr<const ShmServer::ConnectionList> ShmServer::Connections() const 
 
 int ShmServer::num_connections() const { return static_cast<int>(Connections()->size()); }
 
-void ShmServer::Poll() {
-  const std::shared_ptr<const ConnectionList> connections = Connections();
-  for (const std::shared_ptr<ShmConnection>& connection : *connections) {
-    connection->Poll();
+bool ShmServer::PollConnections() {
+  if (const uint64_t version = version_; version != polled_version_) {
+    polled_ = Connections();
+    polled_version_ = version;
   }
+  bool any = false;
+  for (const std::shared_ptr<ShmConnection>& connection : *polled_) {
+    any |= connection->Poll();
+  }
+  return any;
 }
 
 void ShmServer::SetConnections(ConnectionList connections) {
   auto list = std::make_shared<const ConnectionList>(std::move(connections));
   absl::MutexLock lock(&mutex_);
   connections_.swap(list);
+  ++version_;
 }
 
 absl::Status ShmServer::Accept() {

@@ -42,8 +42,8 @@ class ShmServer final : public FrameSource {
 
   const ShmOffer& offer() const { return offer_; }
 
-  // Hands frames that have arrived to the handler, on the calling thread, and sends answers that waited for room.
-  void Poll() override;
+  // As FrameSource::Poll; also sends answers that waited for room.
+  void Poll() override { PollConnections(); }
 
   // Accepts no more; waits until every frame in the handler has been answered and its answer sent, or for the
   // deadline; then closes the connections. Idempotent.
@@ -56,6 +56,8 @@ class ShmServer final : public FrameSource {
 
   ShmServer(ShmServerOptions options, ExpertHandler* handler, UniqueFd listener, UniqueFd wake);
 
+  // True if any had something.
+  bool PollConnections();
   void AcceptAndWatch();
   absl::Status Accept();
   std::shared_ptr<const ConnectionList> Connections() const;
@@ -68,6 +70,10 @@ class ShmServer final : public FrameSource {
   ShmOffer offer_;
   mutable absl::Mutex mutex_;
   std::shared_ptr<const ConnectionList> connections_ ABSL_GUARDED_BY(mutex_) = std::make_shared<ConnectionList>();
+  std::atomic<uint64_t> version_ = 0;  // of connections_; written under mutex_
+  // What Poll goes through, and when it was taken: a spinning thread should cost nobody a lock. The polling thread's.
+  std::shared_ptr<const ConnectionList> polled_ = connections_;
+  uint64_t polled_version_ = 0;
   std::once_flag shutdown_;
   std::optional<PollThread> frames_;
   std::thread accept_;

@@ -15,7 +15,7 @@ namespace tandem::transport {
 // What a router says first, with the descriptors of its segment and its doorbell. The worker answers with ShmWelcome
 // and the descriptor of its own doorbell.
 struct ShmHello {
-  uint64_t magic = 0x31'6d'68'73'64'6e'61'74;  // "tandshm1"
+  uint64_t magic = 0x32'6d'68'73'64'6e'61'74;  // "tandshm2"
   uint64_t instance = 0;                       // of the worker, from the handshake
   SegmentSizes sizes;
 };

@@ -37,7 +37,11 @@ absl::StatusOr<std::shared_ptr<ShmStream>> ShmStream::Connect(const ShmOffer& of
   std::shared_ptr<ShmStream> stream(
       new ShmStream(std::move(socket), std::move(link), std::move(options), std::move(pending)));
   if (polls_itself) {
-    stream->answers_.emplace("shm-answers", *stream->options_.doorbell, [s = stream.get()] { s->Poll(); });
+    stream->answers_.emplace("shm-answers", *stream->options_.doorbell, [s = stream.get()] {
+      const bool idle = s->link_->Idle();
+      s->Poll();
+      return !idle;
+    });
   }
   return stream;
 }
@@ -52,6 +56,11 @@ ShmStream::ShmStream(UniqueFd socket, std::shared_ptr<ShmLink> link, ShmStreamOp
         SetThreadName("shm-peer");
         WatchPeer();
       }) {}
+
+FrameBuffer ShmStream::LendRows(size_t num_pairs, size_t bytes) {
+  FrameBuffer lent = transport::LendRows(*link_, num_pairs, bytes);
+  return lent.size() == bytes ? lent : FrameBuffer(bytes);
+}
 
 void ShmStream::Dispatch(DispatchFrame frame, CombineCallback done) {
   const uint64_t id = pending_->Add(frame, std::move(done));
@@ -68,9 +77,7 @@ void ShmStream::Dispatch(DispatchFrame frame, CombineCallback done) {
     if (absl::IsDataLoss(sent)) {
       Break(sent);
     }
-    return;
   }
-  pending_->Arm(id, frame.deadline);
 }
 
 void ShmStream::Poll() {
@@ -85,11 +92,10 @@ void ShmStream::Poll() {
     } else if (!message->has_value()) {
       return;
     } else {
-      ReadCombine answer = ParseCombine(**message);
+      ReadCombine answer = ParseCombine(**std::move(message));
       if (answer.frame_id == 0) {
         status = answer.result.status();  // nobody can tell whose answer it was: all of them are sent again
       } else {
-        *message = std::nullopt;
         pending_->Complete(answer.frame_id, std::move(answer.result));
       }
     }

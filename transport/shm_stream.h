@@ -46,6 +46,7 @@ class ShmStream final : public FrameStream {
 
   absl::string_view transport() const override { return "shm"; }
   bool open() const override { return open_; }
+  FrameBuffer LendRows(size_t num_pairs, size_t bytes) override;
   void Dispatch(DispatchFrame frame, CombineCallback done) override;
   void Poll() override;
   void Close() override;

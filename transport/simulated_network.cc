@@ -267,7 +267,6 @@ class SimulatedNetworkChannel : public ExpertChannel {
       path_->Lose(journey->id);
       return;
     }
-    path_->pending->Arm(journey->id, frame.deadline);
     journey->frame = std::move(frame);
     for (int copies = journey->fate.duplicated ? 2 : 1; copies > 0; --copies) {
       path_->out.Send(
