@@ -23,7 +23,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kLearning = 8;  // steps in which the choice sees every cut
+constexpr int kLearning = 40;  // steps in which the choice sees every cut and settles
 constexpr int kSlack = 8;     // steps more than asked for that a measurement may see
 
 struct OverlapFlags {
@@ -149,8 +149,9 @@ void PrintRegret(const std::vector<Cell>& cells) {
                chosen->SpeedupOver(WholeOf(cells)));
 }
 
-// Cuts, with and without latency, take turns of a few steps on the same sequences, each round in another order, as the context
-// grows meanwhile.
+// Cuts take turns of a few steps on the same sequences, first with and then without latency: switching more often would keep
+// the choice from learning what the network costs. Fixed cuts come each round in another order, as the context grows meanwhile;
+// the choice comes last.
 absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& rig, const OverlapFlags& flags, double latency, int batch) {
   std::vector<Cell> cells;
   for (const int micro_batches : flags.micro_batches) {
@@ -158,25 +159,32 @@ absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& rig, const OverlapFlag
       cells.push_back({.latency = latency, .batch = batch, .micro_batches = micro_batches});
     }
   }
-  rig.SetNetwork(absl::ZeroDuration());
-  for (int round = -1; round < flags.rounds; ++round) {  // the first one warms up
+  std::vector<Cell*> order;
+  for (Cell& cell : cells) {
+    order.push_back(&cell);
+  }
+  const auto fixed_end =
+      std::stable_partition(order.begin(), order.end(), [](Cell* cell) { return cell->micro_batches != kAutoMicroBatches; });
+  for (int round = 0; round <= flags.rounds; ++round) {
+    rig.SetNetwork(absl::Seconds(latency));
     ASSIGN_OR_RETURN(const std::unique_ptr<DecodeLoad> load, DecodeLoad::Start(rig.engine(), batch, flags.context));
-    for (size_t turn = 0; turn < cells.size(); ++turn) {
-      Cell& cell = cells[(turn + static_cast<size_t>(round + 1)) % cells.size()];
-      Sample sample;
-      rig.SetNetwork(absl::Seconds(latency));
-      if (cell.micro_batches == kAutoMicroBatches) {
+    for (Cell* cell : order) {
+      if (cell->micro_batches == kAutoMicroBatches) {
         RETURN_IF_ERROR(load->Measure(kAutoMicroBatches, kLearning).status());
       }
-      ASSIGN_OR_RETURN(sample.network, load->Measure(cell.micro_batches, flags.steps));
-      rig.SetNetwork(absl::ZeroDuration());
+      ASSIGN_OR_RETURN(cell->rounds.emplace_back().network, load->Measure(cell->micro_batches, flags.steps));
+    }
+    rig.SetNetwork(absl::ZeroDuration());
+    for (Cell* cell : order) {
+      Sample& sample = cell->rounds.back();
       const int cut = static_cast<int>(std::lround(sample.network.micro_batches));
       ASSIGN_OR_RETURN(sample.free, load->Measure(cut, flags.steps));
       sample.figures = Compare(sample.network, sample.free, latency, rig.moe_layers());
-      if (round >= 0) {
-        cell.rounds.push_back(sample);
-      }
     }
+    std::rotate(order.begin(), order.begin() + 1, fixed_end);
+  }
+  for (Cell& cell : cells) {
+    cell.rounds.erase(cell.rounds.begin());  // it warmed up
   }
   return cells;
 }

@@ -13,6 +13,9 @@ constexpr double kMargin = 0.99;     // of the time with m = 1
 constexpr int kMemory = 8;           // samples that a correction is made of
 constexpr size_t kSimulatedLayers = 8;  // more of them take as long each
 constexpr int kKeep = 16;            // steps that a choice is kept for
+// A cut is tried again if it is predicted to take at most so many times as long as the best, the more often the less is known.
+constexpr double kNear = 1.05;
+constexpr double kDoubt = 0.3;  // divided by the samples
 constexpr int kTried[] = {1, 2, 3, 4, 6, 8};
 
 }  // namespace
@@ -63,8 +66,7 @@ int MicroBatchChooser::Choose(int64_t tokens, int64_t prompt_tokens) {
     --kind.uses_left;
     return kind.chosen;
   }
-  double best_seconds = 0;
-  int best = 1;
+  std::map<int, double> seconds;  // by m
   for (const int m : kTried) {
     if (m > tokens) {
       break;
@@ -73,15 +75,32 @@ int MicroBatchChooser::Choose(int64_t tokens, int64_t prompt_tokens) {
     if (record.samples == 0) {
       return m;
     }
-    const double seconds = Predict(tokens, prompt_tokens, m) * record.ratio * (m == 1 ? kMargin : 1);
-    if (m == 1 || seconds < best_seconds) {
-      best_seconds = seconds;
-      best = m;
+    seconds[m] = Predict(tokens, prompt_tokens, m) * record.ratio * (m == 1 ? kMargin : 1);
+  }
+  const auto best = std::min_element(seconds.begin(), seconds.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  kind.chosen = best->first;
+  kind.uses_left = kKeep;
+  ++kind.rounds;
+  const int challenger = Challenger(kind, seconds, best->first);
+  return challenger > 0 ? challenger : best->first;
+}
+
+int MicroBatchChooser::Challenger(Kind& kind, const std::map<int, double>& seconds, int best) {
+  Record* oldest = nullptr;
+  int challenger = 0;
+  for (const auto& [m, predicted] : seconds) {
+    Record& record = kind.cuts[m];
+    const bool near = predicted <= seconds.at(best) * (kNear + kDoubt / record.samples);
+    if (m != best && near && (oldest == nullptr || record.last_round < oldest->last_round)) {
+      oldest = &record;
+      challenger = m;
     }
   }
-  kind.chosen = best;
-  kind.uses_left = kKeep;
-  return best;
+  if (oldest != nullptr) {
+    oldest->last_round = kind.rounds;
+  }
+  return challenger;
 }
 
 void MicroBatchChooser::Observe(int64_t tokens, int64_t prompt_tokens, int micro_batches, double seconds,

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <map>
 
 #include "scheduler/pipeline_simulator.h"
 
@@ -90,6 +91,24 @@ TEST(MicroBatchChooser, LeavesMemoryBoundBatchesWhole) {
 
 TEST(MicroBatchChooser, BalancedComputeBoundLoadsAreCut) {
   ExpectNoRegret([](int64_t n) { return LayerCost{.router = 1e-4 * n, .expert = 1e-4 * n, .wire = 1e-5}; });
+}
+
+// The first look at a cut comes at a bad moment: another program runs, say.
+TEST(MicroBatchChooser, TriesAgainWhatSeemedSlow) {
+  const PipelineShape shape = {.experts = std::vector<bool>(8, true), .shared_experts = false};
+  const int64_t tokens = 2;
+  MicroBatchChooser chooser(shape);
+  std::map<int, int> uses;
+  for (int step = 0; step < 400; ++step) {
+    const int m = chooser.Choose(tokens, 0);
+    const LayerCost cost = {.router = 1e-3 / m, .expert = 1e-3 / m, .wire = 1e-5};
+    const double seconds = SimulateStep(shape, std::vector<bool>(m, false), std::vector<LayerCost>(m, cost)).seconds;
+    const bool disturbed = m == 2 && uses[m] == 0;
+    ++uses[m];
+    chooser.Observe(tokens, 0, m, seconds * (disturbed ? 2.4 : 1),
+                    std::vector<std::pair<MicroBatchLoad, LayerCost>>(m, {{.tokens = tokens / m}, cost}));
+  }
+  EXPECT_GT(uses[2], 300);
 }
 
 }  // namespace

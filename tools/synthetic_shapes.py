@@ -142,7 +142,7 @@ _BALANCED_TINY = _QWEN3_30B_A3B | {
 }
 
 # The same with layers that take milliseconds and not a fraction of one, as those of real models do, so that what a frame costs
-# besides computing is small; and with few KV heads, so that a step hardly grows with the context.
+# besides computing is small; and with a short window, so that steps stay alike while the context grows.
 _BALANCED_SMALL = _BALANCED_TINY | {
     "head_dim": 64,
     "hidden_size": 384,
@@ -150,6 +150,9 @@ _BALANCED_SMALL = _BALANCED_TINY | {
     "num_attention_heads": 12,
     "num_hidden_layers": 12,
     "num_key_value_heads": 2,
+    "max_window_layers": 0,
+    "sliding_window": 32,
+    "use_sliding_window": True,
 }
 
 
