@@ -1,9 +1,9 @@
 // Keeps CPUs from halting while there is work for them in between short waits.
 //
-// A thread that waits for another one for a fraction of a millisecond sleeps, and its CPU, with nothing else to run, halts.
-// Waking it then takes tens of microseconds (a virtual machine leaves to its host, a processor leaves a deep idle state)
-// instead of a few, several times in each layer. Here threads of the lowest priority (SCHED_IDLE), one for each CPU, spin in
-// place of halting: whatever else wants the CPU gets it at once.
+// A thread that waits for another one for a fraction of a millisecond sleeps, and its CPU, with nothing else to run,
+// halts. Waking it then takes tens of microseconds (a virtual machine leaves to its host, a processor leaves a deep
+// idle state) instead of a few, several times in each layer. Here threads of the lowest priority (SCHED_IDLE), one for
+// each CPU, spin in place of halting: whatever else wants the CPU gets it at once.
 #pragma once
 
 #include <atomic>
@@ -34,13 +34,14 @@ class AwakeCpus {
 
   const int64_t linger_ns_;
   std::atomic<int64_t> until_ns_ = 0;
-  std::atomic<int> sleeping_ = 0;      // threads that wait for the next round
-  std::atomic<uint32_t> rounds_ = 0;   // begun by Touch
+  std::atomic<int> sleeping_ = 0;     // threads that wait for the next round
+  std::atomic<uint32_t> rounds_ = 0;  // begun by Touch
   std::atomic<bool> stopping_ = false;
   std::vector<std::thread> threads_;
 };
 
-// True where spinning would use up what this process may compute: a cgroup of its own has a limit on CPU time (cpu.max).
+// True where spinning would use up what this process may compute: a cgroup of its own has a limit on CPU time
+// (cpu.max).
 bool HasCpuQuota();
 
 }  // namespace tandem

@@ -2,6 +2,13 @@
 
 #include <pthread.h>
 
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
 namespace tandem {
 
 std::vector<int> AvailableCpus() {
@@ -16,6 +23,36 @@ std::vector<int> AvailableCpus() {
     }
   }
   return cpus;
+}
+
+absl::StatusOr<std::vector<int>> ParseCpuList(absl::string_view text) {
+  std::vector<int> cpus;
+  for (const absl::string_view range : absl::StrSplit(text, ',')) {
+    const std::pair<absl::string_view, absl::string_view> ends = absl::StrSplit(range, absl::MaxSplits('-', 1));
+    int first = 0;
+    int last = 0;
+    if (!absl::SimpleAtoi(ends.first, &first) ||
+        !absl::SimpleAtoi(range.find('-') == range.npos ? ends.first : ends.second, &last) || first < 0 ||
+        last < first || last >= CPU_SETSIZE) {
+      return absl::InvalidArgumentError(absl::StrCat("'", range, "' is not a CPU or a range of CPUs, as in 0-3,8"));
+    }
+    for (int cpu = first; cpu <= last; ++cpu) {
+      cpus.push_back(cpu);
+    }
+  }
+  return cpus;
+}
+
+absl::Status RestrictToCpus(const std::vector<int>& cpus) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int cpu : cpus) {
+    CPU_SET(cpu, &set);
+  }
+  if (sched_setaffinity(0, sizeof(set), &set) != 0) {
+    return absl::InvalidArgumentError(absl::StrCat("this process may use none of the CPUs ", absl::StrJoin(cpus, ",")));
+  }
+  return absl::OkStatus();
 }
 
 ScopedCpuAffinity::ScopedCpuAffinity(const std::vector<int>& cpus) {

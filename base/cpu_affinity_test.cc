@@ -7,6 +7,24 @@
 namespace tandem {
 namespace {
 
+TEST(ParseCpuList, ReadsCpusAndRanges) {
+  EXPECT_THAT(ParseCpuList("0-2,5").value(), testing::ElementsAre(0, 1, 2, 5));
+  EXPECT_THAT(ParseCpuList("7").value(), testing::ElementsAre(7));
+  for (const char* wrong : {"", "a", "1-", "-1", "3-1", "0,,1", "0-99999", "1-2-3"}) {
+    EXPECT_EQ(ParseCpuList(wrong).status().code(), absl::StatusCode::kInvalidArgument) << wrong;
+  }
+}
+
+TEST(RestrictToCpus, HoldsForThreadsStartedAfterwards) {
+  const int last = AvailableCpus().back();
+  std::thread([last] {  // on a thread of its own: the test's may use all CPUs again
+    ASSERT_TRUE(RestrictToCpus({last}).ok());
+    std::thread([last] { EXPECT_THAT(AvailableCpus(), testing::ElementsAre(last)); }).join();
+  })
+      .join();
+  EXPECT_FALSE(RestrictToCpus({CPU_SETSIZE - 1}).ok());
+}
+
 TEST(ScopedCpuAffinityTest, BindsTheThreadAndThoseItCreates) {
   const std::vector<int> all = AvailableCpus();
   {

@@ -23,8 +23,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kLearning = 40;  // steps in which the choice sees every cut and settles
-constexpr int kSlack = 8;     // steps more than asked for that a measurement may see
+constexpr int kLearning = 60;  // steps in which the choice sees every cut and settles
+constexpr int kSlack = 8;      // steps more than asked for that a measurement may see
 
 struct OverlapFlags {
   LogFlags log{.level = "warning"};
@@ -33,7 +33,7 @@ struct OverlapFlags {
   std::vector<int> batches = {1, 8, 32, 64};
   std::vector<int> micro_batches = {1, 2, 3, 4, 8, kAutoMicroBatches};
   int context = 1;
-  int steps = 6;
+  int steps = 4;
   int rounds = 5;
   bool json = false;
 };
@@ -109,8 +109,8 @@ Json ToJson(const Cell& cell, const Cell& whole) {
 }
 
 void PrintHeader() {
-  absl::PrintF("%8s %6s %5s %6s %9s %9s %9s %9s %7s %6s %8s %9s\n", "one way", "batch", "m", "mean", "step ms", "router ms",
-               "experts", "ideal ms", "ratio", "gain", "hidden %", "hideable");
+  absl::PrintF("%8s %6s %5s %6s %9s %9s %9s %9s %7s %6s %8s %9s\n", "one way", "batch", "m", "mean", "step ms",
+               "router ms", "experts", "ideal ms", "ratio", "gain", "hidden %", "hideable");
 }
 
 void Print(const Cell& cell, const Cell& whole) {
@@ -149,9 +149,26 @@ void PrintRegret(const std::vector<Cell>& cells) {
                chosen->SpeedupOver(WholeOf(cells)));
 }
 
-// Cuts take turns of a few steps on the same sequences, first with and then without latency: switching more often would keep
-// the choice from learning what the network costs. Fixed cuts come each round in another order, as the context grows meanwhile;
-// the choice comes last.
+// One cut with latency, without, and with it again, so that a machine that gets slower or faster treats both alike.
+absl::StatusOr<Sample> MeasurePair(OverlapRig& rig, DecodeLoad& load, const OverlapFlags& flags, const Cell& cell) {
+  rig.SetNetwork(absl::Seconds(cell.latency));
+  if (cell.micro_batches == kAutoMicroBatches) {
+    RETURN_IF_ERROR(load.Measure(kAutoMicroBatches, kLearning).status());
+  }
+  ASSIGN_OR_RETURN(const StepTimes before, load.Measure(cell.micro_batches, flags.steps));
+  const int cut = static_cast<int>(std::lround(before.micro_batches));
+  Sample sample;
+  rig.SetNetwork(absl::ZeroDuration());
+  ASSIGN_OR_RETURN(sample.free, load.Measure(cut, 2 * flags.steps));
+  rig.SetNetwork(absl::Seconds(cell.latency));
+  ASSIGN_OR_RETURN(const StepTimes after, load.Measure(cut, flags.steps));
+  sample.network = Mean(before, after);
+  sample.figures = Compare(sample.network, sample.free, cell.latency, rig.moe_layers());
+  return sample;
+}
+
+// All cuts take turns on the same sequences, the fixed ones each round in another order. The choice comes last; it
+// learns from its own steps alone.
 absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& rig, const OverlapFlags& flags, double latency, int batch) {
   std::vector<Cell> cells;
   for (const int micro_batches : flags.micro_batches) {
@@ -163,23 +180,12 @@ absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& rig, const OverlapFlag
   for (Cell& cell : cells) {
     order.push_back(&cell);
   }
-  const auto fixed_end =
-      std::stable_partition(order.begin(), order.end(), [](Cell* cell) { return cell->micro_batches != kAutoMicroBatches; });
+  const auto fixed_end = std::stable_partition(order.begin(), order.end(),
+                                               [](Cell* cell) { return cell->micro_batches != kAutoMicroBatches; });
   for (int round = 0; round <= flags.rounds; ++round) {
-    rig.SetNetwork(absl::Seconds(latency));
     ASSIGN_OR_RETURN(const std::unique_ptr<DecodeLoad> load, DecodeLoad::Start(rig.engine(), batch, flags.context));
     for (Cell* cell : order) {
-      if (cell->micro_batches == kAutoMicroBatches) {
-        RETURN_IF_ERROR(load->Measure(kAutoMicroBatches, kLearning).status());
-      }
-      ASSIGN_OR_RETURN(cell->rounds.emplace_back().network, load->Measure(cell->micro_batches, flags.steps));
-    }
-    rig.SetNetwork(absl::ZeroDuration());
-    for (Cell* cell : order) {
-      Sample& sample = cell->rounds.back();
-      const int cut = static_cast<int>(std::lround(sample.network.micro_batches));
-      ASSIGN_OR_RETURN(sample.free, load->Measure(cut, flags.steps));
-      sample.figures = Compare(sample.network, sample.free, latency, rig.moe_layers());
+      ASSIGN_OR_RETURN(cell->rounds.emplace_back(), MeasurePair(rig, *load, flags, *cell));
     }
     std::rotate(order.begin(), order.begin() + 1, fixed_end);
   }
@@ -193,7 +199,7 @@ absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& rig, const OverlapFlag
 int64_t ContextOf(const OverlapFlags& flags, int largest_batch) {
   const int64_t prefill_steps = int64_t{largest_batch} * flags.context / kOverlapRigStepTokens + 1;
   const auto cuts = static_cast<int64_t>(flags.micro_batches.size());
-  return flags.context + 2 * prefill_steps + cuts * 2 * (flags.steps + kSlack) + kLearning + kSlack;
+  return flags.context + 2 * prefill_steps + cuts * (4 * flags.steps + 3 * kSlack) + kLearning + kSlack;
 }
 
 absl::Status Run(const OverlapFlags& flags) {

@@ -6,8 +6,8 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cli/command.h"
+#include "cli/cpu_flags.h"
 #include "cli/flags.h"
-#include "cli/keep_awake.h"
 #include "cli/opened_model.h"
 #include "cli/router_runtime.h"
 #include "cli/stop_request.h"
@@ -29,6 +29,7 @@ struct WorkerFlags {
   bool shared_memory = true;
   bool expert_metrics = false;
   std::string keep_awake = "auto";
+  std::string cpus;
 };
 
 // Serves until a signal comes. `was_ready`: set once the worker listens and has said so.
@@ -50,12 +51,11 @@ absl::Status Serve(const WorkerFlags& flags, bool& was_ready) {
   options.num_experts = spec.gate.num_experts;
   ASSIGN_OR_RETURN(const auto server, expert_worker::ExpertWorkerServer::Start(
                                           std::move(options), *backend, MakeExpertLoader(opened, backend.get())));
-  ASSIGN_OR_RETURN(const auto metrics,
-                   expert_worker::WorkerMetricsServer::Start(flags.metrics_listen, worker_id, *server,
-                                                             flags.expert_metrics));
+  ASSIGN_OR_RETURN(const auto metrics, expert_worker::WorkerMetricsServer::Start(flags.metrics_listen, worker_id,
+                                                                                 *server, flags.expert_metrics));
   if (flags.ready_fd >= 0) {
-    RETURN_IF_ERROR(WriteReadyLine(flags.ready_fd, absl::StrCat("{\"port\": ", server->port(),
-                                                                ", \"metrics_port\": ", metrics->port(), "}")));
+    RETURN_IF_ERROR(WriteReadyLine(
+        flags.ready_fd, absl::StrCat("{\"port\": ", server->port(), ", \"metrics_port\": ", metrics->port(), "}")));
   }
   was_ready = true;
   spdlog::info("expert worker {} for {} listens on {}, metrics on port {}; waiting for a router to name its experts",
@@ -69,6 +69,7 @@ absl::Status Serve(const WorkerFlags& flags, bool& was_ready) {
 
 absl::Status Run(const WorkerFlags& flags) {
   RETURN_IF_ERROR(StartLogging("expert-worker", flags.log));
+  RETURN_IF_ERROR(RunOnCpus(flags.cpus));
   bool was_ready = false;
   const absl::Status status = Serve(flags, was_ready);
   if (!status.ok() && !was_ready && flags.ready_fd >= 0) {
@@ -83,7 +84,8 @@ void AddExpertWorker(CLI::App& app, CommandResult& result) {
   auto flags = std::make_shared<WorkerFlags>();
   CLI::App* command = app.add_subcommand("expert-worker", "Hold and compute experts for routers");
   AddModelFlags(*command, flags->model);
-  command->add_option("--listen", flags->listen, "HOST:PORT (port 0: any free one) or unix:/path")->capture_default_str();
+  command->add_option("--listen", flags->listen, "HOST:PORT (port 0: any free one) or unix:/path")
+      ->capture_default_str();
   command->add_option("--metrics-listen", flags->metrics_listen, "HOST:PORT of /metrics; port 0: any free one")
       ->capture_default_str();
   command->add_option("--worker-id", flags->worker_id, "Name in logs and metrics; default: the listen address");
@@ -94,6 +96,7 @@ void AddExpertWorker(CLI::App& app, CommandResult& result) {
                     "Offer shared memory to routers on this machine where the address is unix: (the default)");
   command->add_flag("--expert-metrics,!--no-expert-metrics", flags->expert_metrics,
                     "Export tokens per layer and expert (many series)");
+  AddCpusFlag(*command, "--cpus", flags->cpus, "CPUs to run on, as in 0-3,8; default: all that the process may use");
   AddKeepAwakeFlag(*command, flags->keep_awake);
   command->add_option("--ready-fd", flags->ready_fd, "File descriptor that gets one JSON line once the worker listens");
   AddLogFlags(*command, flags->log);

@@ -4,7 +4,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "base/log.h"
-#include "cli/keep_awake.h"
+#include "cli/cpu_flags.h"
 #include "router/output_parser/reasoning_parser.h"
 #include "router/output_parser/tool_format.h"
 

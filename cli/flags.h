@@ -29,6 +29,7 @@ struct EngineFlags {
   int max_queue = 1024;
   bool prefix_caching = true;
   int micro_batches = 0;  // 0: chosen for each step
+  bool workers_elsewhere = false;  // local workers have CPUs of their own
   std::string kv_cache_dtype = "auto";
   uint64_t kv_cache_memory = 0;  // bytes; 0: chosen from the memory that is free
   int dispatch_timeout_seconds = 30;

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "cli/command.h"
+#include "cli/cpu_flags.h"
 
 namespace tandem::cli {
 namespace {
@@ -23,7 +24,8 @@ bool IsPortFree(const std::string& host, int port) {
   return http::Server::Start(std::move(probe), http::Router()).ok();
 }
 
-// The worker's metrics port; 0, any free one, when the usual one is taken, for example by another service on this machine.
+// The worker's metrics port; 0, any free one, when the usual one is taken, for example by another service on this
+// machine.
 int ChooseMetricsPort(const LocalWorkersOptions& options, int index) {
   const int port = options.metrics_port == 0 ? 0 : options.metrics_port + index;
   if (port == 0 || IsPortFree(options.metrics_host, port)) {
@@ -36,32 +38,39 @@ int ChooseMetricsPort(const LocalWorkersOptions& options, int index) {
 std::vector<std::string> Command(const LocalWorkersOptions& options, int index, const std::string& address,
                                  int metrics_port, int ready_fd) {
   const int cores = static_cast<int>(AvailableCpus().size());
-  const int threads = options.threads > 0 ? options.threads : LocalWorkerThreads(cores, options.count);
-  return {std::filesystem::read_symlink(kThisProgram).string(),
-          "expert-worker",
-          options.model_dir,
-          "--dtype",
-          options.dtype,
-          "--wire-dtype",
-          options.wire_dtype,
-          "--threads",
-          absl::StrCat(threads),
-          "--listen",
-          address,
-          "--metrics-listen",
-          absl::StrCat(options.metrics_host, ":", metrics_port),
-          "--worker-id",
-          absl::StrCat("worker-", index),
-          "--ready-fd",
-          absl::StrCat(ready_fd),
-          "--log-level",
-          options.log.level,
-          "--log-format",
-          options.log.format,
-          "--keep-awake",
-          "off",  // the router does it for the machine
-          options.expert_metrics ? "--expert-metrics" : "--no-expert-metrics",
-          options.shared_memory ? "--shared-memory" : "--no-shared-memory"};
+  // With CPUs of its own, a thread for each of them.
+  const int threads = options.threads > 0     ? options.threads
+                      : !options.cpus.empty() ? 0
+                                              : LocalWorkerThreads(cores, options.count);
+  std::vector<std::string> command = {std::filesystem::read_symlink(kThisProgram).string(),
+                                      "expert-worker",
+                                      options.model_dir,
+                                      "--dtype",
+                                      options.dtype,
+                                      "--wire-dtype",
+                                      options.wire_dtype,
+                                      "--threads",
+                                      absl::StrCat(threads),
+                                      "--listen",
+                                      address,
+                                      "--metrics-listen",
+                                      absl::StrCat(options.metrics_host, ":", metrics_port),
+                                      "--worker-id",
+                                      absl::StrCat("worker-", index),
+                                      "--ready-fd",
+                                      absl::StrCat(ready_fd),
+                                      "--log-level",
+                                      options.log.level,
+                                      "--log-format",
+                                      options.log.format,
+                                      "--keep-awake",
+                                      options.keep_awake && !options.cpus.empty() ? "on" : "off",
+                                      options.expert_metrics ? "--expert-metrics" : "--no-expert-metrics",
+                                      options.shared_memory ? "--shared-memory" : "--no-shared-memory"};
+  if (!options.cpus.empty()) {
+    command.insert(command.end(), {"--cpus", CpusOfWorker(options.cpus, index, options.count)});
+  }
+  return command;
 }
 
 }  // namespace

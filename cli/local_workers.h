@@ -23,6 +23,8 @@ struct LocalWorkersOptions {
   std::string wire_dtype = "auto";
   bool expert_metrics = false;  // per-expert series in /metrics
   int threads = 0;              // of each worker; 0: LocalWorkerThreads
+  std::string cpus;             // divided among them; empty: as this process
+  bool keep_awake = false;      // CPUs of their own; this process does it for those it may use
   bool shared_memory = true;    // offer it beside gRPC
   int metrics_port = 0;         // of the first worker, the others follow; 0: any free ones
   std::string metrics_host = "127.0.0.1";

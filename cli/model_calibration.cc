@@ -140,7 +140,10 @@ class Fit {
   // measured on steps so short that nobody sleeps.
   void FitExperts() {
     parts_.inline_experts = Decoding(
-        [&](int batch, const MeasuredStep& step) { return (inside_.at(batch).router - step.router) / moe_layers_; });
+        [&](int batch, const MeasuredStep& step) {
+          const MeasuredStep& inside = inside_.at(batch);
+          return (inside.router + inside.wait - step.router) / moe_layers_;
+        });
     parts_.experts = parts_.inline_experts;
     const double awake = std::max(Away(one_.at(1)) - one_.at(1).expert / moe_layers_, 0.0);
     parts_.hand_off = Curve::Constant(awake);

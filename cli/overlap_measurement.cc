@@ -19,8 +19,7 @@ StepTimes Between(const router::EngineStats& before, const router::EngineStats& 
   const auto n = static_cast<double>(after.steps - before.steps);
   StepTimes times;
   times.micro_batches = static_cast<double>(after.micro_batches - before.micro_batches) / n;
-  times.router =
-      (after.router_seconds - before.router_seconds + after.shared_seconds - before.shared_seconds) / n;
+  times.router = (after.router_seconds - before.router_seconds + after.shared_seconds - before.shared_seconds) / n;
   times.expert_wait = (after.expert_wait_seconds - before.expert_wait_seconds) / n;
   times.wire_wait = (after.wire_wait_seconds - before.wire_wait_seconds) / n;
   times.bubble = (after.bubble_seconds - before.bubble_seconds) / n;
@@ -32,6 +31,16 @@ StepTimes Between(const router::EngineStats& before, const router::EngineStats& 
 }
 
 }  // namespace
+
+StepTimes Mean(const StepTimes& a, const StepTimes& b) {
+  StepTimes mean;
+  for (const auto part :
+       {&StepTimes::micro_batches, &StepTimes::step, &StepTimes::router, &StepTimes::expert_wait, &StepTimes::wire_wait,
+        &StepTimes::stage_wait, &StepTimes::bubble, &StepTimes::expert, &StepTimes::wire}) {
+    mean.*part = (a.*part + b.*part) / 2;
+  }
+  return mean;
+}
 
 struct DecodeLoad::Progress {
   absl::Mutex mutex;
@@ -77,9 +86,8 @@ absl::StatusOr<std::unique_ptr<DecodeLoad>> DecodeLoad::Start(router::Engine& en
     load->requests_.push_back(*id);
   }
   absl::MutexLock lock(&load->progress_->mutex);
-  const auto started = [&progress = *load->progress_]() ABSL_SHARED_LOCKS_REQUIRED(progress.mutex) {
-    return progress.unstarted == 0;
-  };
+  const auto started = [&progress = *load->progress_]()
+                           ABSL_SHARED_LOCKS_REQUIRED(progress.mutex) { return progress.unstarted == 0; };
   load->progress_->mutex.Await(absl::Condition(&started));
   return load;
 }
@@ -113,7 +121,8 @@ absl::StatusOr<StepTimes> DecodeLoad::Measure(int micro_batches, int steps) {
 }
 
 OverlapFigures Compare(const StepTimes& with_network, const StepTimes& without, double latency, int layers) {
-  scheduler::UniformStep step = {.layers = layers, .micro_batches = static_cast<int>(std::lround(without.micro_batches))};
+  scheduler::UniformStep step = {.layers = layers,
+                                 .micro_batches = static_cast<int>(std::lround(without.micro_batches))};
   const double visits = static_cast<double>(layers) * step.micro_batches;
   step.router = without.router / visits;
   step.expert = without.expert / visits;

@@ -1,5 +1,5 @@
-// Measurements of `tandem bench overlap` and `bench stages`: decoding steps with a given cut, and what they say about hidden
-// communication.
+// Measurements of `tandem bench overlap` and `bench stages`: decoding steps with a given cut, and what they say about
+// hidden communication.
 #pragma once
 
 #include <cstdint>
@@ -25,18 +25,20 @@ struct StepTimes {
   double wire = 0;    // all communication, hidden or not
 };
 
-// Sequences that decode together until the load goes. Cuts and networks that take turns on one load are measured on the same
-// sequences within moments of each other, whatever the machine's speed does meanwhile. Used by one thread.
+StepTimes Mean(const StepTimes& a, const StepTimes& b);
+
+// Sequences that decode together until the load goes. Cuts and networks that take turns on one load are measured on the
+// same sequences within moments of each other, whatever the machine's speed does meanwhile. Used by one thread.
 class DecodeLoad {
  public:
-  // Submits `batch` sequences with prompts of `context` random tokens and returns when all of them decode. They go on as far as
-  // the engine's context reaches. Errors: those of Submit; INTERNAL when a sequence ended.
+  // Submits `batch` sequences with prompts of `context` random tokens and returns when all of them decode. They go on
+  // as far as the engine's context reaches. Errors: those of Submit; INTERNAL when a sequence ended.
   static absl::StatusOr<std::unique_ptr<DecodeLoad>> Start(router::Engine& engine, int batch, int context);
   ~DecodeLoad();  // ends the sequences
   DecodeLoad(const DecodeLoad&) = delete;
 
-  // Of at least so many steps cut into `micro_batches` (kAutoMicroBatches: as the engine chooses), not counting the first ones,
-  // which may have begun before. Errors: INTERNAL when a sequence ended.
+  // Of at least so many steps cut into `micro_batches` (kAutoMicroBatches: as the engine chooses), not counting the
+  // first ones, which may have begun before. Errors: INTERNAL when a sequence ended.
   absl::StatusOr<StepTimes> Measure(int micro_batches, int steps);
 
  private:

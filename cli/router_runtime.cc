@@ -8,7 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "cli/keep_awake.h"
+#include "cli/cpu_flags.h"
 #include "compute/cpu/cpu_backend.h"
 #include "router/stage_share.h"
 #include "scheduler/placement.h"
@@ -46,11 +46,12 @@ transport::TransportChoice ChooseTransport(absl::string_view flag) {
 }
 
 // Experts on the router's own cores cannot overlap with it, and cutting a batch reads their weights more than once.
-int ChooseMicroBatches(int requested, const std::vector<std::string>& workers) {
+int ChooseMicroBatches(const EngineFlags& flags, const std::vector<std::string>& workers) {
   const bool share_cores =
+      !flags.workers_elsewhere &&
       std::all_of(workers.begin(), workers.end(),
                   [](const std::string& address) { return absl::string_view(address).substr(0, 5) == "unix:"; });
-  return workers.empty() || (requested == 0 && share_cores) ? 1 : requested;
+  return workers.empty() || (flags.micro_batches == 0 && share_cores) ? 1 : flags.micro_batches;
 }
 
 }  // namespace
@@ -100,7 +101,7 @@ absl::StatusOr<std::unique_ptr<RouterRuntime>> RouterRuntime::Start(std::shared_
                    Load(std::move(opened), flags, threads, workers, worker_timeout, plan, progress));
   EngineFlags engine = flags;
   if (plan.single()) {
-    engine.micro_batches = ChooseMicroBatches(flags.micro_batches, workers);
+    engine.micro_batches = ChooseMicroBatches(flags, workers);
   } else {
     RETURN_IF_ERROR(runtime->ConnectStages(flags, plan, deadline, progress));
   }

@@ -11,8 +11,8 @@
 #include "base/status.h"
 #include "cli/api_server.h"
 #include "cli/command.h"
+#include "cli/cpu_flags.h"
 #include "cli/flags.h"
-#include "cli/keep_awake.h"
 #include "cli/local_stages.h"
 #include "cli/local_workers.h"
 #include "cli/opened_model.h"
@@ -34,6 +34,8 @@ struct ServeFlags {
   // serve
   int expert_workers = 2;
   int worker_threads = 0;
+  std::string cpus;
+  std::string worker_cpus;
   int worker_metrics_port = 9100;
   // router
   std::vector<std::string> workers;
@@ -51,7 +53,8 @@ std::string DescribeProcesses(size_t workers, int stages) {
 void PrintWelcome(const ApiServer& server, const ApiFlags& flags, const std::string& processes) {
   const std::string host = flags.host == "0.0.0.0" || flags.host == "::" ? "localhost" : flags.host;
   const std::string url = absl::StrCat("http://", host, ":", server.http_port());
-  absl::FPrintF(stderr, "\n%s is served at %s with %s\n\n  curl %s/v1/chat/completions -H 'Content-Type: application/json' "
+  absl::FPrintF(stderr,
+                "\n%s is served at %s with %s\n\n  curl %s/v1/chat/completions -H 'Content-Type: application/json' "
                 "\\\n    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"What is a piano?\"}]}'\n\n",
                 server.model_name(), url, processes, url);
 }
@@ -87,6 +90,8 @@ void DivideAmongStages(int stages, ServeFlags& flags) {
 
 absl::Status RunServe(ServeFlags flags) {
   RETURN_IF_ERROR(StartLogging("router", flags.log));
+  RETURN_IF_ERROR(RunOnCpus(flags.cpus));
+  flags.engine.workers_elsewhere = DisjointCpus(flags.cpus, flags.worker_cpus);
   StopRequest stop;
   RETURN_IF_ERROR(CheckPortsFree(flags.api));
   ASSIGN_OR_RETURN(
@@ -102,6 +107,8 @@ absl::Status RunServe(ServeFlags flags) {
                                         .wire_dtype = flags.model.wire_dtype,
                                         .expert_metrics = flags.api.expert_metrics,
                                         .threads = flags.worker_threads,
+                                        .cpus = flags.worker_cpus,
+                                        .keep_awake = flags.engine.keep_awake == "on",
                                         .shared_memory = flags.engine.expert_transport != "grpc",
                                         .metrics_port = flags.worker_metrics_port,
                                         .log = flags.log}));
@@ -145,6 +152,7 @@ absl::Status RunStage(const ServeFlags& flags, StopRequest& stop, const std::sha
 
 absl::Status RunRouter(const ServeFlags& flags) {
   RETURN_IF_ERROR(StartLogging("router", flags.log));
+  RETURN_IF_ERROR(RunOnCpus(flags.cpus));
   StopRequest stop;
   ASSIGN_OR_RETURN(
       const std::shared_ptr<const OpenedModel> opened,
@@ -163,24 +171,29 @@ void AddShared(CLI::App& command, ServeFlags& flags) {
   AddEngineFlags(command, flags.engine);
   AddStagePolicyFlag(command, flags.stages);
   AddStageTimeoutFlag(command, flags.stages);
+  AddCpusFlag(command, "--cpus", flags.cpus, "CPUs to run on, as in 0-3,8; default: all that the process may use");
   AddLogFlags(command, flags.log);
-  command.add_option("--worker-timeout", flags.worker_timeout_seconds, "Seconds to wait at start for the expert workers")
+  command
+      .add_option("--worker-timeout", flags.worker_timeout_seconds, "Seconds to wait at start for the expert workers")
       ->check(CLI::Range(1, 86400))
       ->capture_default_str()
       ->group("Expert workers");
 }
 
 void AddStageFlags(CLI::App& command, ServeFlags& flags) {
-  command.add_option("--stage", flags.stages.stage,
-                     "K/S: pipeline stage K of S. 0, the head, serves the API; the others serve the stage before them")
+  command
+      .add_option("--stage", flags.stages.stage,
+                  "K/S: pipeline stage K of S. 0, the head, serves the API; the others serve the stage before them")
       ->group("Pipeline stages");
   command.add_option("--next-stage", flags.stages.next_stage, "HOST:PORT of stage K + 1; not for the last one")
       ->group("Pipeline stages");
-  command.add_option("--listen", flags.listen, "HOST:PORT (port 0: any free one) or unix:/path of a stage but the head")
+  command
+      .add_option("--listen", flags.listen, "HOST:PORT (port 0: any free one) or unix:/path of a stage but the head")
       ->capture_default_str()
       ->group("Pipeline stages");
-  command.add_option("--ready-fd", flags.ready_fd,
-                     "File descriptor that gets one JSON line once a stage but the head listens")
+  command
+      .add_option("--ready-fd", flags.ready_fd,
+                  "File descriptor that gets one JSON line once a stage but the head listens")
       ->group("Pipeline stages");
 }
 
@@ -194,13 +207,20 @@ void AddServe(CLI::App& app, CommandResult& result) {
       ->check(CLI::Range(0, 256))
       ->capture_default_str()
       ->group("Expert workers");
-  command->add_option("--worker-threads", flags->worker_threads,
-                      "Compute threads of each; 0: the cores divided among them, two at least")
+  command
+      ->add_option("--worker-threads", flags->worker_threads,
+                   "Compute threads of each; 0: the cores divided among them, two at least")
       ->check(CLI::Range(0, 1024))
       ->capture_default_str()
       ->group("Expert workers");
-  command->add_option("--worker-metrics-port", flags->worker_metrics_port,
-                      "/metrics of the first worker, the others follow; 0: any free ones")
+  AddCpusFlag(
+      *command, "--worker-cpus", flags->worker_cpus,
+      "CPUs of the local workers, divided evenly among them; default: as --cpus. With CPUs apart from the router's, "
+      "steps are cut into micro-batches")
+      ->group("Expert workers");
+  command
+      ->add_option("--worker-metrics-port", flags->worker_metrics_port,
+                   "/metrics of the first worker, the others follow; 0: any free ones")
       ->check(CLI::Range(0, 65535))
       ->capture_default_str()
       ->group("Expert workers");
@@ -213,9 +233,10 @@ void AddRouter(CLI::App& app, CommandResult& result) {
   auto flags = std::make_shared<ServeFlags>();
   CLI::App* command = app.add_subcommand("router", "A router for expert workers that run elsewhere");
   AddShared(*command, *flags);
-  command->add_option("--workers", flags->workers,
-                      "HOST:PORT of every expert worker, separated by commas; pipeline stages may do without, with the "
-                      "experts of their layers inside")
+  command
+      ->add_option("--workers", flags->workers,
+                   "HOST:PORT of every expert worker, separated by commas; pipeline stages may do without, with the "
+                   "experts of their layers inside")
       ->delimiter(',')
       ->group("Expert workers");
   AddStageFlags(*command, *flags);

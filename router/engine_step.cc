@@ -181,7 +181,9 @@ void Engine::Learn(const Step& step) {
 
 absl::Status Engine::Execute(Step& step) {
   RETURN_IF_ERROR(runner_.Forward(step.input));
-  Learn(step);
+  if (step_micro_batches_ == 0) {
+    Learn(step);
+  }
   now_ = absl::Now();
   for (const auto& [sequence, tokens] : step.computed) {
     sequence->cached += tokens;

@@ -14,6 +14,18 @@ using compute::Tensor;
 using transport::CombineFrame;
 using transport::DispatchFrame;
 
+namespace {
+
+// The flight that the calling thread is about to send.
+thread_local const ExpertFlight::Arrivals* starting = nullptr;
+
+}  // namespace
+
+std::vector<scheduler::TimeSpan> ExpertFlight::ComputedInline() const {
+  absl::MutexLock lock(&arrivals->mutex);
+  return arrivals->answered_inline;
+}
+
 ExpertDispatcher::ExpertDispatcher(const model::Decoder& decoder, WorkerPool& workers, ExpertCounters& counters,
                                    absl::Duration dispatch_timeout)
     : decoder_(decoder), workers_(workers), counters_(counters), dispatch_timeout_(dispatch_timeout) {}
@@ -27,9 +39,8 @@ absl::Duration FlightReport::computed() const {
 }
 
 absl::Duration FlightReport::wire() const {
-  const auto last = std::max_element(legs.begin(), legs.end(), [](const FlightLeg& a, const FlightLeg& b) {
-    return a.trip.arrived < b.trip.arrived;
-  });
+  const auto last = std::max_element(
+      legs.begin(), legs.end(), [](const FlightLeg& a, const FlightLeg& b) { return a.trip.arrived < b.trip.arrived; });
   if (last == legs.end()) {
     return absl::ZeroDuration();
   }
@@ -141,14 +152,19 @@ absl::StatusOr<ExpertFlight> ExpertDispatcher::Start(int layer, const model::Act
     flight.arrivals->missing = frames.size();
   }
   flight.arrivals->complete = std::move(complete);
+  starting = flight.arrivals.get();
   for (size_t i = 0; i < frames.size(); ++i) {
-    flight.legs[i].trip.sent = absl::Now();
+    const absl::Time sent = absl::Now();
+    flight.legs[i].trip.sent = sent;
     workers_.channel(flight.parcels[i].worker)
-        .Dispatch(std::move(frames[i]), [arrivals = flight.arrivals, i](absl::StatusOr<CombineFrame> result) {
+        .Dispatch(std::move(frames[i]), [arrivals = flight.arrivals, i, sent](absl::StatusOr<CombineFrame> result) {
           {
             absl::MutexLock lock(&arrivals->mutex);
             arrivals->results[i] = std::move(result);
             arrivals->times[i] = absl::Now();
+            if (starting == arrivals.get()) {
+              arrivals->answered_inline.push_back({sent, arrivals->times[i]});
+            }
             if (--arrivals->missing > 0) {
               return;
             }
@@ -156,6 +172,7 @@ absl::StatusOr<ExpertFlight> ExpertDispatcher::Start(int layer, const model::Act
           arrivals->complete();
         });
   }
+  starting = nullptr;
   return flight;
 }
 
@@ -193,8 +210,8 @@ absl::Status ExpertDispatcher::Receive(ExpertFlight& flight, std::vector<absl::S
           absl::StrCat("sent ", results[i]->outputs.size(), " bytes, expected ", outputs.size_bytes()));
     }
     if (!error.ok()) {
-      first_error.Update(Annotate(
-          error, absl::StrCat("layer ", flight.layer, ", worker ", workers_.channel(parcel.worker).name())));
+      first_error.Update(
+          Annotate(error, absl::StrCat("layer ", flight.layer, ", worker ", workers_.channel(parcel.worker).name())));
       continue;
     }
     backend.Upload(results[i]->outputs.bytes(), outputs);

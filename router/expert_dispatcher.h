@@ -73,6 +73,7 @@ struct ExpertFlight {
     absl::Mutex mutex;
     std::vector<absl::StatusOr<transport::CombineFrame>> results ABSL_GUARDED_BY(mutex);
     std::vector<absl::Time> times ABSL_GUARDED_BY(mutex);  // of their arrival
+    std::vector<scheduler::TimeSpan> answered_inline ABSL_GUARDED_BY(mutex);  // by Start's thread, inside Start
     size_t missing ABSL_GUARDED_BY(mutex) = 0;
     std::function<void()> complete;  // called by the one that brings the last answer
   };
@@ -81,6 +82,9 @@ struct ExpertFlight {
   std::vector<ExpertParcel> parcels;
   std::vector<FlightLeg> legs;  // of the parcels
   std::shared_ptr<Arrivals> arrivals;
+
+  // When Start itself computed experts, as those inside the router are.
+  std::vector<scheduler::TimeSpan> ComputedInline() const;
 };
 
 // Working memory of one micro-batch's dispatches.

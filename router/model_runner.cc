@@ -71,9 +71,8 @@ absl::Status ModelRunner::AllocateLanes(size_t count) {
 void ModelRunner::AssignLanes(const StepInput& step) {
   std::vector<size_t> by_size(step.micro_batches.size());
   std::iota(by_size.begin(), by_size.end(), 0);
-  std::stable_sort(by_size.begin(), by_size.end(), [&](size_t a, size_t b) {
-    return step.micro_batches[a].num_rows > step.micro_batches[b].num_rows;
-  });
+  std::stable_sort(by_size.begin(), by_size.end(),
+                   [&](size_t a, size_t b) { return step.micro_batches[a].num_rows > step.micro_batches[b].num_rows; });
   lane_of_.resize(by_size.size());
   for (size_t lane = 0; lane < by_size.size(); ++lane) {
     lane_of_[by_size[lane]] = lane;
@@ -81,7 +80,10 @@ void ModelRunner::AssignLanes(const StepInput& step) {
 }
 
 trace::Scope ModelRunner::Traced(const char* name, const Lane& lane, int layer) const {
-  return {options_.recorder, tracks_.router(), name, lane.phase,
+  return {options_.recorder,
+          tracks_.router(),
+          name,
+          lane.phase,
           {{"layer", layer}, {"micro_batch", lane.index}, {"tokens", lane.load.tokens}}};
 }
 
@@ -192,6 +194,7 @@ void ModelRunner::RunSharedExpert(Lane& lane, int layer) {
 absl::Status ModelRunner::Advance(const StepInput& step, const PipelineTask& task, bool owes_shared_expert,
                                   const std::shared_ptr<ArrivalQueue>& arrivals) {
   Lane& lane = LaneOf(task.micro_batch);
+  const size_t waits_before = waits_.size();
   if (lane.flight.has_value() && owes_shared_expert) {
     RunSharedExpert(lane, task.layer - 1);
   }
@@ -209,6 +212,9 @@ absl::Status ModelRunner::Advance(const StepInput& step, const PipelineTask& tas
     } else {
       RETURN_IF_ERROR(RunLayer(lane, task.layer, [arrivals, i = task.micro_batch] { arrivals->Push(i); }));
     }
+  }
+  for (size_t i = waits_before; i < waits_.size(); ++i) {
+    spent -= waits_[i].end - waits_[i].begin;
   }
   report_.router += spent;
   lane.cost.router += absl::ToDoubleSeconds(spent);
@@ -232,6 +238,10 @@ absl::Status ModelRunner::RunLayer(Lane& lane, int layer, std::function<void()> 
   const trace::Scope scope = Traced("dispatch", lane, layer);
   ASSIGN_OR_RETURN(lane.flight, dispatcher_.Start(layer, lane.activations, lane.buffers, std::move(arrived)));
   ++flights_;
+  // The router waits for experts inside it as for any others, but while it dispatches to them.
+  for (const scheduler::TimeSpan& computed : lane.flight->ComputedInline()) {
+    waits_.push_back(computed);
+  }
   return absl::OkStatus();
 }
 

@@ -9,11 +9,12 @@
 namespace tandem::scheduler {
 namespace {
 
-constexpr double kMargin = 0.99;     // of the time with m = 1
-constexpr int kMemory = 8;           // samples that a correction is made of
+constexpr double kMargin = 0.99;        // of the time with m = 1
+constexpr int kMemory = 8;              // samples that a correction is made of
 constexpr size_t kSimulatedLayers = 8;  // more of them take as long each
-constexpr int kKeep = 16;            // steps that a choice is kept for
-// A cut is tried again if it is predicted to take at most so many times as long as the best, the more often the less is known.
+constexpr int kKeep = 16;               // steps that a choice is kept for
+// A cut is tried again if it is predicted to take at most so many times as long as the best, the more often the less is
+// known.
 constexpr double kNear = 1.05;
 constexpr double kDoubt = 0.3;  // divided by the samples
 constexpr int kTried[] = {1, 2, 3, 4, 6, 8};

@@ -22,12 +22,13 @@ inline constexpr int kMaxMicroBatches = 8;
 class MicroBatchChooser {
  public:
   // With several pipeline stages, steps are those of all of them, and the others are taken to cost what this one does.
-  explicit MicroBatchChooser(PipelineShape shape, StageLayout stages = {}) : shape_(std::move(shape)), stages_(stages) {}
+  explicit MicroBatchChooser(PipelineShape shape, StageLayout stages = {})
+      : shape_(std::move(shape)), stages_(stages) {}
 
   // 1 … kMaxMicroBatches. Steps of a kind (size class, with or without prompts) that were not seen before try the cuts
-  // once each, m = 1 first; then the best by corrected prediction is taken, which has to be 1 % better than m = 1. Now and
-  // then a step tries another one that may be as good: what is known of it may come from a moment when the machine was slow.
-  // `prompt_tokens` of the `tokens` are prompt chunks, which stand behind the decodes (CutStep).
+  // once each, m = 1 first; then the best by corrected prediction is taken, which has to be 1 % better than m = 1. Now
+  // and then a step tries another one that may be as good: what is known of it may come from a moment when the machine
+  // was slow. `prompt_tokens` of the `tokens` are prompt chunks, which stand behind the decodes (CutStep).
   int Choose(int64_t tokens, int64_t prompt_tokens);
 
   // What the step that Choose was last asked about really took, and what each layer of its micro-batches cost.
@@ -43,7 +44,7 @@ class MicroBatchChooser {
   // What is known of one kind of step and cut.
   struct Record {
     int samples = 0;
-    double ratio = 1;   // measured / predicted
+    double ratio = 1;    // measured / predicted
     int last_round = 0;  // of choosing, in which it was tried
   };
   using Key = std::pair<int, bool>;  // size class, has prompt tokens
@@ -56,7 +57,8 @@ class MicroBatchChooser {
     int rounds = 0;  // of choosing
   };
 
-  // Of the cuts other than the best the one to be tried again, which was not for the longest time; 0: none is near enough.
+  // Of the cuts other than the best the one to be tried again, which was not for the longest time; 0: none is near
+  // enough.
   static int Challenger(Kind& kind, const std::map<int, double>& seconds, int best);
   double SimulateStaged(const std::vector<bool>& follows, absl::Span<const LayerCost> costs) const;
   static Key KeyOf(int64_t tokens, int64_t prompt_tokens);

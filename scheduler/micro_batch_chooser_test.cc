@@ -80,9 +80,8 @@ void ExpectNoRegret(const std::function<LayerCost(int64_t tokens)>& cost_of) {
 }
 
 TEST(MicroBatchChooser, CutsWhereTheWireIsLong) {
-  ExpectNoRegret([](int64_t n) {
-    return LayerCost{.router = 1e-4 + 1e-5 * n, .expert = 1e-4 + 1e-5 * n, .wire = 1e-3};
-  });
+  ExpectNoRegret(
+      [](int64_t n) { return LayerCost{.router = 1e-4 + 1e-5 * n, .expert = 1e-4 + 1e-5 * n, .wire = 1e-3}; });
 }
 
 TEST(MicroBatchChooser, LeavesMemoryBoundBatchesWhole) {

@@ -110,6 +110,22 @@ TEST(Engine, CancelsARunningRequestAndFreesItsBlocks) {
   EXPECT_EQ(cluster->engine().Stats().kv_blocks_used, 0);
 }
 
+// The parts of forward passes, with experts inside the router and outside.
+TEST(Engine, AccountsForItsTime) {
+  for (const int workers : {0, 2}) {
+    const auto cluster = StartCluster({.num_workers = workers});
+    ASSERT_TRUE(cluster->Generate({GreedyRequest(Prompt(30), 40)})[0].status.ok());
+    const router::EngineStats stats = cluster->engine().Stats();
+    const double parts = stats.router_seconds + stats.shared_seconds + stats.expert_wait_seconds +
+                         stats.wire_wait_seconds + stats.bubble_seconds + stats.stage_wait_seconds;
+    EXPECT_NEAR(parts / stats.forward_seconds, 1, 1e-6) << workers << " workers";
+    EXPECT_GT(stats.expert_wait_seconds, 0) << workers << " workers";
+    if (workers == 0) {  // nothing goes on at the same time
+      EXPECT_LE(stats.ideal_seconds, stats.forward_seconds * 1.001);
+    }
+  }
+}
+
 TEST(Engine, DrainingRefusesNewRequests) {
   const auto cluster = StartCluster({});
   EXPECT_TRUE(cluster->engine().Drain(absl::Now() + kPatience));

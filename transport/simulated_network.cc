@@ -207,9 +207,7 @@ class Arrivals final : public FrameSource {
 class SimulatedNetworkChannel : public ExpertChannel {
  public:
   SimulatedNetworkChannel(std::unique_ptr<ExpertChannel> inner, const NetworkConditions& conditions)
-      : conditions_(conditions),
-        inner_(std::move(inner)),
-        path_(std::make_shared<Path>(inner_->name(), conditions)) {}
+      : conditions_(conditions), inner_(std::move(inner)), path_(std::make_shared<Path>(inner_->name(), conditions)) {}
 
   ~SimulatedNetworkChannel() override {
     path_->out.Cut();
@@ -222,7 +220,7 @@ class SimulatedNetworkChannel : public ExpertChannel {
 
   // Once at most; without it both ends poll.
   void StartThreads() {
-    for (Line Path::* line : {&Path::out, &Path::back}) {
+    for (Line Path::*line : {&Path::out, &Path::back}) {
       threads_.emplace_back([path = path_, line] {
         SetThreadName("network");
         ((*path).*line).Run();

@@ -64,7 +64,7 @@ def main():
     parser.add_argument("--latency", default="0,0.1,0.25,0.5,1,2,5,10", help="one way, in milliseconds")
     parser.add_argument("--batch", default="1,4,16,64,256")
     parser.add_argument("--context", type=int, default=32)
-    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--steps", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", help="another model than balanced-small")
     parser.add_argument("--out", type=Path)

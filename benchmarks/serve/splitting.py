@@ -5,7 +5,7 @@
 
 MODEL is any checkpoint, for example tools/make_synthetic.py olmoe-1b-7b DIR --layers 8. For each transport two services
 stay up, one whole and one split, both with their default threads; `tandem bench serve` in a closed loop of BATCH
-requests loads them by turns, A B B A. Both get the same prompts, new ones each time, and so do the same work. Ratios
+requests at a time loads them by turns, A B B A. Both get the same prompts, new ones each time, and so do the same work. Ratios
 are medians over the rounds of split / whole in one round: tokens/s with prompts included, decode alone (time per output
 token), and time to first token. Both services together must fit into memory. COMMAND is put before every run of the
 load, for example one that waits until nothing else runs.
@@ -29,14 +29,15 @@ from tandem_process import BINARY, clean_environment, serve  # noqa: E402
 
 
 def load(service, options, batch, seed):
-    """One closed loop of `batch` requests, all at the same time: its report."""
+    """A closed loop of `batch` requests at a time, enough of them for a median of their first tokens: its report."""
+    requests = max(batch, options.least_requests)
     done = subprocess.run(
         [*options.run_with, BINARY, "bench", "serve", "--json", "--url", service.url, "--concurrency", str(batch),
-         "--num-requests", str(batch), "--input-len", str(options.input_len), "--output-len", str(options.output_len),
+         "--num-requests", str(requests), "--input-len", str(options.input_len), "--output-len", str(options.output_len),
          "--seed", str(seed)],
         env=clean_environment(), stdout=subprocess.PIPE, text=True, check=True)
     report = json.loads(done.stdout)
-    if report["completed"] != batch or report["output_tokens"] != batch * options.output_len:
+    if report["completed"] != requests or report["output_tokens"] != requests * options.output_len:
         raise SystemExit(f"not every request was answered in full: {report}")
     return {"tokens_per_second": report["output_tokens_per_second"], "ttft_ms": report["ttft_ms"]["p50"],
             "decode_tokens_per_second": batch * 1000 / report["tpot_ms"]["p50"]}
@@ -89,6 +90,7 @@ def main():
     parser.add_argument("--transports", type=lambda text: text.split(","), default=["shm", "grpc"])
     parser.add_argument("--batches", type=lambda text: [int(n) for n in text.split(",")], default=[1, 8, 16, 32])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--least-requests", type=int, default=4, help="of each run; a batch smaller than that repeats")
     parser.add_argument("--input-len", type=int, default=32)
     parser.add_argument("--output-len", type=int, default=64)
     parser.add_argument("--expert-workers", type=int, default=2)

@@ -281,7 +281,7 @@ void Memcpy(benchmark::State& state) {
 }
 
 void Sizes(benchmark::internal::Benchmark* benchmark) {
-  benchmark->Arg(64)->Arg(16 << 10)->Arg(256 << 10)->Arg(1 << 20)->UseRealTime();
+  benchmark->Arg(64)->Arg(4 << 10)->Arg(16 << 10)->Arg(256 << 10)->Arg(1 << 20)->UseRealTime();
 }
 
 BENCHMARK(BareRingRoundTrip)->Apply(Sizes);
