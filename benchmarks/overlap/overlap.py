@@ -6,7 +6,7 @@
 Runs `tandem bench overlap` on the balanced-small shape (tools/make_synthetic.py, whose packages it needs): router and experts
 have one half of the CPUs each, frames get a one-way latency. Ideal is the bound of a perfect pipeline with the costs that were
 measured without a network; hideable is what that bound hides; hidden is what the step really hid. The cells of a load are judged by the cut that the
-scheduler chose; the fixed cuts are there to choose from.
+scheduler chose; the fixed cuts are there to choose from. FILE keeps the cells that are not measured anew.
 """
 
 import argparse
@@ -23,12 +23,21 @@ from continuous_batching import processor  # noqa: E402
 from tandem_process import BINARY, clean_environment  # noqa: E402
 
 
-def measure(model, latency, options):
+def measure(model, latency, batch, options):
+    steps = options.steps if batch > 8 else 5 * options.steps  # short ones
     run = subprocess.run(
-        [BINARY, "bench", "overlap", model, "--json", "--latency", latency, "--batch", options.batch, "--micro-batches",
-         "1,2,3,4,8,0", "--context", str(options.context), "--steps", str(options.steps), "--rounds", str(options.rounds)],
+        [BINARY, "bench", "overlap", model, "--json", "--latency", latency, "--batch", str(batch), "--micro-batches",
+         "1,2,3,4,8,0", "--context", str(options.context), "--steps", str(steps), "--rounds", str(options.rounds)],
         env=clean_environment(), stdout=subprocess.PIPE, check=True)
     return json.loads(run.stdout)
+
+
+def kept_cells(path, latencies, batches):
+    """Cells of an earlier run that this one does not measure."""
+    if not path or not path.exists():
+        return []
+    measured = {(float(latency), batch) for latency in latencies for batch in batches}
+    return [cell for cell in json.loads(path.read_text())["cells"] if (cell["latency_ms"], cell["batch"]) not in measured]
 
 
 def summarise(cells):
@@ -74,16 +83,19 @@ def main():
         if not options.model:
             subprocess.run([sys.executable, REPOSITORY / "tools/make_synthetic.py", "balanced-small", folder], check=True)
         report = {"benchmark": "overlap of router and experts over a simulated network", "processor": processor()}
-        cells = []
-        for latency in options.latency.split(","):
-            result = measure(model, latency, options)
-            report |= {key: result[key] for key in ("router_cpus", "worker_cpus", "context", "steps", "rounds")}
-            cells += result["results"]
-            for row in summarise(result["results"]):
-                print(json.dumps(row), file=sys.stderr, flush=True)
+        latencies = options.latency.split(",")
+        batches = [int(batch) for batch in options.batch.split(",")]
+        cells = kept_cells(options.out, latencies, batches)
+        for latency in latencies:
+            for batch in batches:
+                result = measure(model, latency, batch, options)
+                report |= {key: result[key] for key in ("router_cpus", "worker_cpus", "context", "rounds")}
+                cells += [{key: round(value, 4) if isinstance(value, float) else value for key, value in cell.items()}
+                          for cell in result["results"]]
+                print(json.dumps(summarise(result["results"])[0]), file=sys.stderr, flush=True)
+    cells.sort(key=lambda cell: (cell["latency_ms"], cell["batch"]))
     report["summary"] = summarise(cells)
-    report["cells"] = [{key: round(value, 4) if isinstance(value, float) else value for key, value in cell.items()}
-                       for cell in cells]
+    report["cells"] = cells
     print(json.dumps(report["summary"], indent=2))
     if options.out:
         options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
