@@ -16,6 +16,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/synchronization/notification.h"
+#include "base/lock_checks.h"
 #include "transport/grpc_channel.h"
 #include "transport/grpc_server.h"
 
@@ -218,4 +219,8 @@ BENCHMARK(GrpcChannelStream)->Apply(Sizes);
 }  // namespace
 }  // namespace tandem::transport
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  tandem::SkipLockChecksInRelease();  // as the `tandem` binary does
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+}

@@ -37,7 +37,9 @@ def run(program, options):
 def round_trips(medians):
     for size, bare in sorted(medians["BareRingRoundTrip"].items()):
         shm = medians["ShmRoundTrip"][size]
+        link = medians["ShmLinkRoundTrip"][size]
         yield {"bytes_each_way": size, "bare_ring_p50_us": round(bare["p50_us"], 3),
+               "link_p50_us": round(link["p50_us"], 3), "link_to_bare": round(link["p50_us"] / bare["p50_us"], 2),
                "shm_p50_us": round(shm["p50_us"], 3), "shm_p99_us": round(shm["p99_us"], 3),
                "shm_to_bare": round(shm["p50_us"] / bare["p50_us"], 2)}
 

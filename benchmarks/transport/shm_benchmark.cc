@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstring>
@@ -248,6 +249,79 @@ void ShmRoundTrip(benchmark::State& state) {
   }
 }
 
+// One end of a link: sends a message as long as the last part of a frame, takes one and copies it out.
+class LinkEnd {
+ public:
+  LinkEnd(ShmSegment segment, ShmLink::Side side, const Doorbell& peer, size_t bytes)
+      : link_(std::make_shared<ShmLink>(std::move(segment), side, *RemoteDoorbell::Map(peer.fd()), uint64_t{1} << 30)),
+        message_(bytes),
+        received_(bytes) {}
+
+  void Send() { failed_ = failed_ || !link_->Send(lead_, {message_}).ok(); }
+
+  // False when `stop` was set before a message came.
+  bool Receive(const std::atomic<bool>& stop) {
+    while (link_->Idle()) {
+      Pause();
+      if (stop.load(std::memory_order_relaxed)) {
+        return false;
+      }
+    }
+    const auto message = link_->Receive();
+    if (message.ok() && message->has_value()) {
+      std::memcpy(received_.data(), (*message)->data() + kLeadBytes, received_.size());
+    } else {
+      failed_ = true;
+    }
+    return true;
+  }
+
+  bool failed() const { return failed_; }
+
+ private:
+  const std::shared_ptr<ShmLink> link_;
+  const std::array<std::byte, 32> lead_ = {};
+  const std::vector<std::byte> message_;
+  std::vector<std::byte> received_;
+  bool failed_ = false;
+};
+
+// Messages alone, without what a frame needs besides: ids, deadlines, checks of its parts, callbacks.
+void ShmLinkRoundTrip(benchmark::State& state) {
+  const auto bytes = static_cast<size_t>(state.range(0));
+  const Doorbell router_bell(absl::ZeroDuration());
+  const Doorbell worker_bell(absl::ZeroDuration());
+  auto segment = ShmSegment::Create(SegmentSizes());
+  auto adopted = segment.ok() ? ShmSegment::Adopt(UniqueFd(dup(segment->fd().get())), SegmentSizes()) : segment.status();
+  if (!adopted.ok()) {
+    state.SkipWithError("no shared memory");
+    return;
+  }
+  LinkEnd router(*std::move(segment), ShmLink::Side::kRouter, worker_bell, bytes);
+  LinkEnd worker(*std::move(adopted), ShmLink::Side::kWorker, router_bell, bytes);
+  std::atomic<bool> stop = false;
+  std::thread echo([&] {
+    const ScopedCpuAffinity affinity(Cpu(1));
+    while (worker.Receive(stop)) {
+      worker.Send();
+    }
+  });
+  {
+    const ScopedCpuAffinity affinity(Cpu(0));
+    RoundTrips().Run(
+        state, [] { return 0; },
+        [&](int) {
+          router.Send();
+          router.Receive(stop);
+        });
+  }
+  stop = true;
+  echo.join();
+  if (router.failed() || worker.failed()) {
+    state.SkipWithError("a message was lost");
+  }
+}
+
 void ShmOneWay(benchmark::State& state) {
   const DispatchFrame frame = MakeFrame(state.range(0), 0);
   Pair pair(0);
@@ -285,6 +359,7 @@ void Sizes(benchmark::internal::Benchmark* benchmark) {
 }
 
 BENCHMARK(BareRingRoundTrip)->Apply(Sizes);
+BENCHMARK(ShmLinkRoundTrip)->Apply(Sizes);
 BENCHMARK(ShmRoundTrip)->Apply(Sizes);
 BENCHMARK(Memcpy)->Arg(1 << 20)->UseRealTime();
 BENCHMARK(ShmOneWay)->Arg(1 << 20)->UseRealTime();
