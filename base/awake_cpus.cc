@@ -2,32 +2,19 @@
 
 #include <sched.h>
 
-#include <chrono>
 #include <fstream>
 #include <string>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/cpu_affinity.h"
+#include "base/spin.h"
 #include "base/thread_name.h"
 
 namespace tandem {
 namespace {
 
 constexpr int kPausesPerLook = 64;
-
-int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 // The path of this process's cgroup (version 2), "/…"; empty where there is none.
 std::string CgroupPath() {
@@ -60,7 +47,7 @@ AwakeCpus::~AwakeCpus() {
 
 // Store, then look for sleepers; Spin announces its sleep, then looks at the time: one of them sees the other.
 void AwakeCpus::Touch() {
-  until_ns_.store(NowNs() + linger_ns_);
+  until_ns_.store(MonotonicNanos() + linger_ns_);
   if (sleeping_.load() > 0) {
     rounds_.fetch_add(1);
     rounds_.notify_all();
@@ -75,14 +62,14 @@ void AwakeCpus::Spin(int cpu) {
     return;  // with a priority like any other's it would be in everybody's way
   }
   while (!stopping_) {
-    while (NowNs() < until_ns_.load(std::memory_order_relaxed) && !stopping_) {
+    while (MonotonicNanos() < until_ns_.load(std::memory_order_relaxed) && !stopping_) {
       for (int i = 0; i < kPausesPerLook; ++i) {
-        Pause();
+        SpinPause();
       }
     }
     const uint32_t round = rounds_.load();
     sleeping_.fetch_add(1);
-    if (NowNs() >= until_ns_.load() && !stopping_) {
+    if (MonotonicNanos() >= until_ns_.load() && !stopping_) {
       rounds_.wait(round);
     }
     sleeping_.fetch_sub(1);

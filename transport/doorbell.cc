@@ -8,9 +8,9 @@
 #include <time.h>
 
 #include <algorithm>
-#include <chrono>
 #include <climits>
 
+#include "base/spin.h"
 #include "base/status.h"
 
 namespace tandem::transport {
@@ -21,19 +21,6 @@ constexpr size_t kPageBytes = 4096;
 constexpr timespec kLongestSleep{0, 100'000'000};
 // At least one wait in 2^this spins.
 constexpr int kMostFutileSpins = 4;
-
-int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
-      .count();
-}
-
-void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 // The word may be shared between processes, hence not the private kind of futex that std::atomic::wait uses.
 void FutexWait(DoorbellWord* word, uint32_t expected) {
@@ -102,16 +89,16 @@ bool Doorbell::SpinPays() {
 }
 
 bool Doorbell::Spin(absl::FunctionRef<bool()> ready) {
-  const int64_t end = NowNs() + spin_ns_;
+  const int64_t end = MonotonicNanos() + spin_ns_;
   do {
     for (int i = 0; i < 16; ++i) {
-      Pause();
+      SpinPause();
       if (ready()) {
         futile_spins_ = 0;
         return true;
       }
     }
-  } while (NowNs() < end);
+  } while (MonotonicNanos() < end);
   futile_spins_ = std::min(futile_spins_ + 1, kMostFutileSpins);
   waits_to_skip_ = (1 << futile_spins_) - 1;
   return false;

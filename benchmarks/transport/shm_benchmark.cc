@@ -17,6 +17,7 @@
 
 #include "base/cpu_affinity.h"
 #include "base/lock_checks.h"
+#include "base/spin.h"
 #include "transport/shm_server.h"
 #include "transport/shm_stream.h"
 
@@ -28,12 +29,6 @@ using Clock = std::chrono::steady_clock;
 std::vector<int> Cpu(size_t index) {
   const std::vector<int> cpus = AvailableCpus();
   return cpus.size() > index ? std::vector<int>{cpus[index]} : std::vector<int>();
-}
-
-void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#endif
 }
 
 // Times of single round trips, each of a message that was made before.
@@ -64,7 +59,7 @@ class BareRing {
   void Send(const std::byte* message) {
     const uint64_t head = head_.load(std::memory_order_relaxed);
     while (head - tail_.load(std::memory_order_acquire) == kSlots) {
-      Pause();
+      SpinPause();
     }
     std::memcpy(data_.data() + head % kSlots * message_bytes_, message, message_bytes_);
     head_.store(head + 1, std::memory_order_release);
@@ -74,7 +69,7 @@ class BareRing {
   bool Receive(std::byte* to, const std::atomic<bool>& stop) {
     const uint64_t tail = tail_.load(std::memory_order_relaxed);
     while (head_.load(std::memory_order_acquire) == tail) {
-      Pause();
+      SpinPause();
       if (stop.load(std::memory_order_relaxed)) {
         return false;
       }
@@ -262,7 +257,7 @@ class LinkEnd {
   // False when `stop` was set before a message came.
   bool Receive(const std::atomic<bool>& stop) {
     while (link_->Idle()) {
-      Pause();
+      SpinPause();
       if (stop.load(std::memory_order_relaxed)) {
         return false;
       }

@@ -4,26 +4,12 @@
 #include <sched.h>
 
 #include <algorithm>
-#include <chrono>
 
+#include "base/spin.h"
 #include "base/status.h"
 
 namespace tandem::compute::cpu {
 namespace {
-
-using SteadyClock = std::chrono::steady_clock;
-
-int64_t NowNs() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(SteadyClock::now().time_since_epoch()).count();
-}
-
-void Pause() {
-#if defined(__x86_64__)
-  __builtin_ia32_pause();
-#elif defined(__aarch64__)
-  asm volatile("yield");
-#endif
-}
 
 // Spins until ready() or for `budget_ns`; true when ready.
 template <typename Ready>
@@ -34,15 +20,15 @@ bool SpinUntil(Ready ready, int64_t budget_ns) {
   if (budget_ns <= 0) {
     return false;
   }
-  const int64_t deadline = NowNs() + budget_ns;
+  const int64_t deadline = MonotonicNanos() + budget_ns;
   do {
     for (int i = 0; i < 32; ++i) {
-      Pause();
+      SpinPause();
       if (ready()) {
         return true;
       }
     }
-  } while (NowNs() < deadline);
+  } while (MonotonicNanos() < deadline);
   return false;
 }
 
@@ -152,12 +138,12 @@ void ThreadPool::Participate() {
 }
 
 bool ThreadPool::WaitForLoop(uint32_t seen, int64_t& spin_budget_ns) {
-  const int64_t idle_since = NowNs();
+  const int64_t idle_since = MonotonicNanos();
   const auto changed = [&] { return loop_.load(std::memory_order_acquire) != seen; };
   if (!SpinUntil(changed, spin_budget_ns)) {
     loop_.wait(seen, std::memory_order_acquire);
     // Spinning pays only when the next loop tends to come within the budget.
-    spin_budget_ns = NowNs() - idle_since <= max_spin_ns_ ? max_spin_ns_ : spin_budget_ns / 2;
+    spin_budget_ns = MonotonicNanos() - idle_since <= max_spin_ns_ ? max_spin_ns_ : spin_budget_ns / 2;
   }
   return !stopping_.load(std::memory_order_acquire);
 }
