@@ -6,7 +6,8 @@
 
 namespace tandem {
 
-// Tells the processor that this is a loop that waits: it saves power, and leaves a sibling thread its share of the core.
+// Tells the processor that this is a loop that waits: it saves power, and leaves a sibling thread its share of the
+// core.
 inline void SpinPause() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -17,7 +18,8 @@ inline void SpinPause() {
 
 // Of a clock that never goes back.
 inline int64_t MonotonicNanos() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::steady_clock::now().time_since_epoch())
+      .count();
 }
 
 }  // namespace tandem
