@@ -9,7 +9,8 @@ namespace tandem::scheduler {
 struct UniformStep {
   int layers = 0;  // with experts
   int micro_batches = 1;
-  double router = 0;
+  double router = 0;  // without the shared expert, which it computes while the micro-batch is away
+  double shared = 0;
   double expert = 0;
   double wire = 0;  // one way
 

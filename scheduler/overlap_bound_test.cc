@@ -41,5 +41,28 @@ TEST(OverlapBoundTest, ThePolicyReachesIt) {
   }
 }
 
+TEST(OverlapBoundTest, SharedExpertsAreHiddenBehindTheOthersOrTheOtherWayRound) {
+  UniformStep step = {.layers = 10, .micro_batches = 1, .router = 1, .shared = 2, .expert = 3, .wire = 1};
+  EXPECT_DOUBLE_EQ(step.Seconds(), 60);
+  step.shared = 9;
+  EXPECT_DOUBLE_EQ(step.Seconds(), 100);
+}
+
+TEST(OverlapBoundTest, NoPolicyIsBelowItWithSharedExperts) {
+  for (const double shared : {0.2, 1.0, 3.0}) {
+    for (const double wire : {0.0, 0.3, 5.0}) {
+      for (int m = 1; m <= 8; ++m) {
+        const PipelineShape shape = {.experts = std::vector<bool>(12, true), .shared_experts = true};
+        const LayerCost cost = {.router = 1, .shared = shared, .expert = 1.5, .wire = wire};
+        const double simulated =
+            SimulateStep(shape, std::vector<bool>(m, false), std::vector<LayerCost>(m, cost)).seconds;
+        const UniformStep bound = {
+            .layers = 12, .micro_batches = m, .router = 1, .shared = shared, .expert = 1.5, .wire = wire};
+        EXPECT_GE(simulated, bound.Seconds() * (1 - 1e-9)) << m << " " << shared << " " << wire;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace tandem::scheduler

@@ -77,7 +77,8 @@ absl::Duration IdealTime(const StepReport& report, int layers) {
   const double visits = static_cast<double>(layers) * report.micro_batches;
   const UniformStep step = {.layers = layers,
                             .micro_batches = report.micro_batches,
-                            .router = absl::ToDoubleSeconds(report.router + report.shared) / visits,
+                            .router = absl::ToDoubleSeconds(report.router) / visits,
+                            .shared = absl::ToDoubleSeconds(report.shared) / visits,
                             .expert = absl::ToDoubleSeconds(report.expert) * report.distinct / visits,
                             .wire = absl::ToDoubleSeconds(report.wire) / visits / 2};
   return absl::Seconds(step.Seconds());
