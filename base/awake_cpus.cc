@@ -59,7 +59,8 @@ void AwakeCpus::Spin(int cpu) {
   const ScopedCpuAffinity affinity({cpu});
   const sched_param lowest = {};
   if (sched_setscheduler(0, SCHED_IDLE, &lowest) != 0) {
-    return;  // with a priority like any other's it would be in everybody's way
+    sleeping_.fetch_add(1);  // for good: with a priority like any other's it would be in everybody's way
+    return;
   }
   while (!stopping_) {
     while (MonotonicNanos() < until_ns_.load(std::memory_order_relaxed) && !stopping_) {

@@ -47,8 +47,7 @@ bool DisjointCpus(const std::string& a, const std::string& b) {
 void AddKeepAwakeFlag(CLI::App& app, std::string& value) {
   app.add_option("--keep-awake", value,
                  "Spin at the lowest priority instead of halting CPUs while requests are computed, which spares "
-                 "wake-ups of tens "
-                 "of microseconds; auto: unless CPU time is limited or --threads leaves CPUs to others")
+                 "wake-ups of tens of microseconds; auto: unless CPU time is limited or --threads leaves CPUs to others")
       ->check(CLI::IsMember({"auto", "on", "off"}))
       ->capture_default_str();
 }
