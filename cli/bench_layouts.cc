@@ -35,6 +35,9 @@ struct Cell {
   LayoutRun run;
 };
 
+// Runs of a layout in one round: short ones are more easily disturbed.
+int RunsFor(int batch) { return batch <= 2 ? 5 : batch <= 8 ? 3 : 1; }
+
 Cell Reference() { return {.workers = 1, .latency_ms = 0, .run = ReferenceLayout(0)}; }
 
 absl::StatusOr<std::vector<Cell>> ReadGrid(const LayoutsFlags& flags) {
@@ -108,7 +111,37 @@ absl::StatusOr<MeasuredStep> MeasureCell(Rigs& rigs, Cell cell, int steps) {
   return MeasureLayout(*engine, cell.run);
 }
 
-Json ToJson(const Cell& cell, const MeasuredStep& step, const MeasuredStep& reference) {
+// A layout between two runs of the reference.
+struct Round {
+  MeasuredStep layout;
+  double reference = 0;  // a step's seconds, mean of before and after
+
+  double ratio() const { return layout.step / reference; }
+};
+
+// The machine's speed may change at any time: what counts is how a layout compares with the reference at its sides, and
+// of the rounds the one in the middle.
+absl::StatusOr<Round> MeasureRounds(Rigs& rigs, const Cell& cell, const LayoutsFlags& flags) {
+  RETURN_IF_ERROR(MeasureCell(rigs, cell, 4).status());  // warms up
+  std::vector<Round> rounds;
+  ASSIGN_OR_RETURN(MeasuredStep before, MeasureCell(rigs, Reference(), 4 * flags.steps));
+  for (int number = 0; number < flags.rounds; ++number) {
+    std::vector<MeasuredStep> runs;
+    for (int run = 0; run < RunsFor(cell.run.batch); ++run) {
+      ASSIGN_OR_RETURN(runs.emplace_back(), MeasureCell(rigs, cell, flags.steps));
+    }
+    ASSIGN_OR_RETURN(const MeasuredStep after, MeasureCell(rigs, Reference(), 4 * flags.steps));
+    rounds.push_back({.layout = MedianOf(runs), .reference = (before.step + after.step) / 2});
+    before = after;
+  }
+  const auto middle = rounds.begin() + static_cast<std::ptrdiff_t>(rounds.size() / 2);
+  std::nth_element(rounds.begin(), middle, rounds.end(),
+                   [](const Round& a, const Round& b) { return a.ratio() < b.ratio(); });
+  return *middle;
+}
+
+Json ToJson(const Cell& cell, const Round& round) {
+  const MeasuredStep& step = round.layout;
   return {{"workers", cell.workers},
           {"batch", cell.run.batch},
           {"context", cell.run.context},
@@ -123,7 +156,7 @@ Json ToJson(const Cell& cell, const MeasuredStep& step, const MeasuredStep& refe
           {"expert_ms", step.expert * 1e3},
           {"head_ms", step.head * 1e3},
           {"rest_ms", step.rest * 1e3},
-          {"reference_step_ms", reference.step * 1e3}};
+          {"reference_step_ms", round.reference * 1e3}};
 }
 
 absl::Status Run(const LayoutsFlags& flags) {
@@ -135,15 +168,8 @@ absl::Status Run(const LayoutsFlags& flags) {
   Rigs rigs(opened, cpus, cells, flags.steps);
   Json json = {{"model", opened->name}, {"steps", flags.steps}, {"rounds", flags.rounds}, {"layouts", Json::array()}};
   for (size_t i = 0; i < cells.size(); ++i) {
-    // Once for warming up.
-    RETURN_IF_ERROR(MeasureCell(rigs, cells[i], 4).status());
-    std::vector<MeasuredStep> measured;
-    std::vector<MeasuredStep> reference;
-    for (int round = 0; round < flags.rounds; ++round) {
-      ASSIGN_OR_RETURN(reference.emplace_back(), MeasureCell(rigs, Reference(), 4 * flags.steps));
-      ASSIGN_OR_RETURN(measured.emplace_back(), MeasureCell(rigs, cells[i], flags.steps));
-    }
-    json["layouts"].push_back(ToJson(cells[i], MedianOf(measured), MedianOf(reference)));
+    ASSIGN_OR_RETURN(const Round round, MeasureRounds(rigs, cells[i], flags));
+    json["layouts"].push_back(ToJson(cells[i], round));
     absl::FPrintF(stderr, "layout %d/%d: %.3f ms a step, reference %.3f ms\n", static_cast<int>(i + 1),
                   static_cast<int>(cells.size()), json["layouts"].back()["step_ms"].get<double>(),
                   json["layouts"].back()["reference_step_ms"].get<double>());
@@ -164,7 +190,7 @@ void AddBenchLayouts(CLI::App& bench, CommandResult& result) {
           "--grid", flags->grid,
           "JSON array of {workers, batch, context, latency_ms, micro_batches}; micro_batches 0: chosen by cost")
       ->required();
-  command->add_option("--rounds", flags->rounds, "Measurements of each layout; the median counts")
+  command->add_option("--rounds", flags->rounds, "Measurements of each layout; the median counts, by how it compares with the reference")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command->add_option("--steps", flags->steps, "Decode steps of each measurement")
