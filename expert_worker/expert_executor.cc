@@ -112,7 +112,7 @@ void ExpertExecutor::Work() {
 
 bool ExpertExecutor::IsWanted(const WaitingFrame& waiting, absl::Time now) {
   const DispatchFrame& frame = waiting.frame;
-  if (frame.origin != nullptr && frame.origin->gone) {
+  if (frame.origin != nullptr && frame.origin->gone()) {
     probe_.Abandoned();
     waiting.done(absl::CancelledError("the router is gone"));
     return false;

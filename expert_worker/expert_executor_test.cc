@@ -154,7 +154,7 @@ TEST_F(ExpertExecutorTest, DoesNotComputeFramesOfRoutersThatAreGone) {
   };
   const Answer abandoned = from(leaving, 1);
   const Answer wanted = from(staying, 2);
-  leaving->gone = true;
+  leaving->MarkGone();
   go.Notify();
   EXPECT_EQ(abandoned.Get().status().code(), absl::StatusCode::kCancelled);
   ExpectOutputs(wanted.Get(), Expected(Frame(2, 1)));

@@ -46,7 +46,7 @@ class FrameQueue {
  private:
   // One router's frames, by the origin that they name.
   struct Router {
-    std::shared_ptr<const transport::FrameOrigin> origin;
+    std::shared_ptr<transport::FrameOrigin> origin;
     std::deque<WaitingFrame> frames;
   };
 

@@ -12,7 +12,7 @@ namespace {
 using ::testing::ElementsAre;
 using transport::FrameOrigin;
 
-using Origin = std::shared_ptr<const FrameOrigin>;
+using Origin = std::shared_ptr<FrameOrigin>;
 
 // A frame that is told from others by its placement epoch.
 WaitingFrame Frame(const Origin& router, int layer, int pairs, uint64_t number) {

@@ -122,7 +122,7 @@ void ExchangeReactor::OnWriteDone(bool ok) {
 }
 
 void ExchangeReactor::OnCancel() {
-  origin_->gone = true;
+  origin_->MarkGone();
   {
     absl::MutexLock lock(&mutex_);
     cancelled_ = true;

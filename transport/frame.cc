@@ -1,14 +1,10 @@
 #include "transport/frame.h"
 
-#include <new>
-
 #include "absl/strings/str_cat.h"
 #include "compute/wire_rows.h"
 
 namespace tandem::transport {
 namespace {
-
-constexpr std::align_val_t kAlignment{64};
 
 absl::Status Malformed(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat("malformed dispatch frame: ", what));
@@ -32,19 +28,6 @@ absl::Status ValidatePairs(const DispatchFrame& frame) {
 }
 
 }  // namespace
-
-FrameBuffer::FrameBuffer(size_t size) : size_(size) {
-  if (size == 0) {
-    return;
-  }
-  void* bytes = ::operator new(size, kAlignment);
-  keep_alive_ =
-      std::shared_ptr<const void>(bytes, [](const void* p) { ::operator delete(const_cast<void*>(p), kAlignment); });
-  data_ = static_cast<const std::byte*>(bytes);
-}
-
-FrameBuffer::FrameBuffer(const std::byte* data, size_t size, std::shared_ptr<const void> keep_alive)
-    : keep_alive_(std::move(keep_alive)), data_(data), size_(size) {}
 
 absl::Status ValidateDispatch(const DispatchFrame& frame) {
   if (frame.layer < 0 || frame.num_rows < 0 || frame.hidden_size <= 0) {
@@ -70,8 +53,8 @@ size_t OutputBytes(const DispatchFrame& frame) {
 
 FrameBuffer AllocateOutputs(const DispatchFrame& frame) {
   const size_t bytes = OutputBytes(frame);
-  if (frame.room != nullptr && bytes > 0) {
-    FrameBuffer lent = frame.room->Lend(bytes);
+  if (frame.origin != nullptr && bytes > 0) {
+    FrameBuffer lent = frame.origin->Lend(bytes);
     if (lent.size() == bytes) {
       return lent;
     }

@@ -24,24 +24,61 @@ bool Contains(const RingMemory& memory, const std::byte* byte) {
   return memory.data <= byte && byte < memory.data + 2 * memory.capacity;
 }
 
+// Owners of buffers are used again and again, a pair of them for every frame.
+template <typename Owner>
+std::unique_ptr<Owner> TakeOrMake(std::vector<std::unique_ptr<Owner>>& idle) {
+  if (idle.empty()) {
+    return std::make_unique<Owner>();
+  }
+  std::unique_ptr<Owner> owner = std::move(idle.back());
+  idle.pop_back();
+  return owner;
+}
+
 }  // namespace
 
 // Gives a received message's room back when its last buffer is gone.
-struct ShmLink::Lease {
-  Lease(std::shared_ptr<ShmLink> link, uint64_t position) : link(std::move(link)), position(position) {}
-  ~Lease() { link->Release(position); }
-  const std::shared_ptr<ShmLink> link;
-  const uint64_t position;
+class ShmLink::Lease final : public BufferOwner {
+ public:
+  static FrameBuffer Begin(std::unique_ptr<Lease> lease, std::shared_ptr<ShmLink> link,
+                           const RingConsumer::Record& record) {
+    lease->link_ = std::move(link);
+    lease->position_ = record.position;
+    BufferOwner& owner = *lease.release();
+    return FrameBuffer(record.body, record.header.body_bytes, owner);
+  }
+
+ private:
+  void Unused() override {
+    const std::shared_ptr<ShmLink> link = std::move(link_);
+    link->Release(position_, std::unique_ptr<Lease>(this));
+  }
+
+  std::shared_ptr<ShmLink> link_;
+  uint64_t position_ = 0;
 };
 
 // Room in the outgoing ring that somebody writes to.
-struct ShmLink::Loan {
-  Loan(std::shared_ptr<ShmLink> link, uint64_t position, const std::byte* part)
-      : link(std::move(link)), position(position), part(part) {}
-  ~Loan() { link->GiveBack(*this); }
-  const std::shared_ptr<ShmLink> link;
-  const uint64_t position;
-  const std::byte* const part;
+class ShmLink::Loan final : public BufferOwner {
+ public:
+  static FrameBuffer Begin(std::unique_ptr<Loan> loan, std::shared_ptr<ShmLink> link, size_t bytes) {
+    loan->link_ = std::move(link);
+    Loan& owner = *loan.release();
+    return FrameBuffer(owner.part, bytes, owner);
+  }
+
+  // Guarded by the link's out_mutex_.
+  RingProducer::Slot slot;
+  size_t body_bytes = 0;
+  const std::byte* part = nullptr;
+
+ private:
+  void Unused() override {
+    const std::shared_ptr<ShmLink> link = std::move(link_);
+    link->GiveBack(std::unique_ptr<Loan>(this));
+  }
+
+  std::shared_ptr<ShmLink> link_;
 };
 
 ShmLink::ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t max_message_bytes)
@@ -53,10 +90,12 @@ ShmLink::ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t ma
       in_memory_(side == Side::kRouter ? segment_.combine() : segment_.dispatch()),
       in_(in_memory_) {}
 
+ShmLink::~ShmLink() = default;
+
 FrameBuffer ShmLink::Lend(size_t others_bytes, size_t bytes) {
   const size_t prefix = kLeadBytes + others_bytes;
   const size_t body_bytes = prefix + AlignRecord(bytes);
-  RingProducer::Slot slot;
+  std::unique_ptr<Loan> loan;
   {
     absl::MutexLock lock(&out_mutex_);
     if (!backlog_.empty() || body_bytes > out_.max_body_bytes()) {
@@ -66,11 +105,13 @@ FrameBuffer ShmLink::Lend(size_t others_bytes, size_t bytes) {
     if (!reserved.ok() || !reserved->has_value()) {
       return FrameBuffer();  // a broken ring shows when the answer is sent
     }
-    slot = **reserved;
-    lent_[slot.body + prefix] = {slot, body_bytes};
+    loan = TakeOrMake(idle_loans_);
+    loan->slot = **reserved;
+    loan->body_bytes = body_bytes;
+    loan->part = loan->slot.body + prefix;
+    lent_.push_back(loan.get());
   }
-  const std::byte* const part = slot.body + prefix;
-  return FrameBuffer(part, bytes, std::make_shared<Loan>(shared_from_this(), slot.position, part));
+  return Loan::Begin(std::move(loan), shared_from_this(), bytes);
 }
 
 bool ShmLink::SendLent(Bytes lead, absl::Span<const Bytes> parts, size_t bytes) {
@@ -80,11 +121,12 @@ bool ShmLink::SendLent(Bytes lead, absl::Span<const Bytes> parts, size_t bytes) 
   bool visible = false;
   {
     absl::MutexLock lock(&out_mutex_);
-    const auto lent = lent_.find(parts.back().data());
-    if (lent == lent_.end() || lent->second.body_bytes != bytes) {
+    const auto lent =
+        std::find_if(lent_.begin(), lent_.end(), [&](const Loan* loan) { return loan->part == parts.back().data(); });
+    if (lent == lent_.end() || (*lent)->body_bytes != bytes) {
       return false;
     }
-    const RingProducer::Slot slot = lent->second.slot;
+    const RingProducer::Slot slot = (*lent)->slot;
     lent_.erase(lent);
     CopyMessage(lead, parts.subspan(0, parts.size() - 1), slot.body);
     visible = out_.Commit(slot, bytes, RecordKind::kWhole);
@@ -95,18 +137,20 @@ bool ShmLink::SendLent(Bytes lead, absl::Span<const Bytes> parts, size_t bytes) 
   return true;
 }
 
-void ShmLink::GiveBack(const Loan& loan) {
+void ShmLink::GiveBack(std::unique_ptr<Loan> loan) {
+  bool visible = false;
   {
     absl::MutexLock lock(&out_mutex_);
-    const auto lent = lent_.find(loan.part);
-    if (lent == lent_.end() || lent->second.slot.position != loan.position) {
-      return;  // it was sent
+    const auto unsent = std::find(lent_.begin(), lent_.end(), loan.get());
+    if (unsent != lent_.end()) {
+      lent_.erase(unsent);
+      visible = out_.Commit(loan->slot, loan->body_bytes, RecordKind::kSkip);
     }
-    const Lent unused = lent->second;
-    lent_.erase(lent);
-    out_.Commit(unused.slot, unused.body_bytes, RecordKind::kSkip);
+    idle_loans_.push_back(std::move(loan));
   }
-  peer_.Ring();
+  if (visible) {
+    peer_.Ring();
+  }
 }
 
 absl::Status ShmLink::Send(Bytes lead, absl::Span<const Bytes> parts) {
@@ -193,6 +237,7 @@ absl::StatusOr<bool> ShmLink::SendPiece() {
 absl::StatusOr<std::optional<FrameBuffer>> ShmLink::Receive() {
   while (HasArrived()) {
     RingConsumer::Record record;
+    std::unique_ptr<Lease> lease;
     FrameBuffer complete;
     {
       absl::MutexLock lock(&in_mutex_);
@@ -202,7 +247,9 @@ absl::StatusOr<std::optional<FrameBuffer>> ShmLink::Receive() {
       }
       record = *taken;
       taken_.store(record.position + record.header.record_bytes(), std::memory_order_release);
-      if (record.header.kind == RecordKind::kPart) {
+      if (record.header.kind == RecordKind::kWhole) {
+        lease = TakeOrMake(idle_leases_);
+      } else if (record.header.kind == RecordKind::kPart) {
         RETURN_IF_ERROR(Append(record));
         if (received_ == partial_.size()) {
           complete = std::exchange(partial_, FrameBuffer());
@@ -210,11 +257,10 @@ absl::StatusOr<std::optional<FrameBuffer>> ShmLink::Receive() {
         }
       }
     }
-    if (record.header.kind == RecordKind::kWhole) {
-      auto lease = std::make_shared<Lease>(shared_from_this(), record.position);
-      return FrameBuffer(record.body, record.header.body_bytes, std::move(lease));
+    if (lease != nullptr) {
+      return Lease::Begin(std::move(lease), shared_from_this(), record);
     }
-    Release(record.position);
+    Release(record.position, nullptr);
     if (complete.size() > 0) {
       return complete;
     }
@@ -241,11 +287,14 @@ absl::Status ShmLink::Append(const RingConsumer::Record& record) {
   return absl::OkStatus();
 }
 
-void ShmLink::Release(uint64_t position) {
+void ShmLink::Release(uint64_t position, std::unique_ptr<Lease> lease) {
   bool producer_waits;
   {
     absl::MutexLock lock(&in_mutex_);
     producer_waits = in_.Release(position);
+    if (lease != nullptr) {
+      idle_leases_.push_back(std::move(lease));
+    }
   }
   if (producer_waits) {
     peer_.Ring();

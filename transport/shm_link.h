@@ -7,9 +7,9 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
-#include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/types/span.h"
@@ -25,6 +25,7 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
 
   // `peer` is rung when the other side has something to look at. Longer messages than `max_message_bytes` are refused.
   ShmLink(ShmSegment segment, Side side, RemoteDoorbell peer, uint64_t max_message_bytes);
+  ~ShmLink();
 
   // A message is a lead of at most kLeadBytes and parts that follow it, each on a 64-byte border; its length counts the
   // lead as kLeadBytes and the padding of every part.
@@ -53,19 +54,20 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   size_t backlog() const;
 
  private:
-  struct Lease;
-  struct Loan;
+  class Lease;
+  class Loan;
 
   bool HasArrived() const {
     return in_memory_.control->head.load(std::memory_order_seq_cst) != taken_.load(std::memory_order_acquire);
   }
   // Fills in what precedes a lent part and hands the record on. False if `parts` do not end with one.
   bool SendLent(Bytes lead, absl::Span<const Bytes> parts, size_t bytes) ABSL_LOCKS_EXCLUDED(out_mutex_);
-  void GiveBack(const Loan& loan) ABSL_LOCKS_EXCLUDED(out_mutex_);
+  void GiveBack(std::unique_ptr<Loan> loan) ABSL_LOCKS_EXCLUDED(out_mutex_);
   absl::Status FlushLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(out_mutex_);
   absl::StatusOr<bool> SendPiece() ABSL_EXCLUSIVE_LOCKS_REQUIRED(out_mutex_);
   absl::Status Append(const RingConsumer::Record& record) ABSL_EXCLUSIVE_LOCKS_REQUIRED(in_mutex_);
-  void Release(uint64_t position) ABSL_LOCKS_EXCLUDED(in_mutex_);
+  // The record at `position` is read by nobody any more; `lease`, if not null, was its.
+  void Release(uint64_t position, std::unique_ptr<Lease> lease) ABSL_LOCKS_EXCLUDED(in_mutex_);
 
   const ShmSegment segment_;
   const RemoteDoorbell peer_;
@@ -74,11 +76,8 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   const RingMemory out_memory_;
   absl::Mutex out_mutex_;
   RingProducer out_ ABSL_GUARDED_BY(out_mutex_);
-  struct Lent {
-    RingProducer::Slot slot;
-    size_t body_bytes = 0;
-  };
-  absl::flat_hash_map<const std::byte*, Lent> lent_ ABSL_GUARDED_BY(out_mutex_);  // by the part's begin
+  std::vector<Loan*> lent_ ABSL_GUARDED_BY(out_mutex_);  // not sent yet
+  std::vector<std::unique_ptr<Loan>> idle_loans_ ABSL_GUARDED_BY(out_mutex_);
   std::deque<FrameBuffer> backlog_ ABSL_GUARDED_BY(out_mutex_);
   size_t sent_of_front_ ABSL_GUARDED_BY(out_mutex_) = 0;
   std::atomic<size_t> backlog_size_ = 0;  // written under out_mutex_
@@ -86,6 +85,7 @@ class ShmLink : public std::enable_shared_from_this<ShmLink> {
   const RingMemory in_memory_;
   absl::Mutex in_mutex_;
   RingConsumer in_ ABSL_GUARDED_BY(in_mutex_);
+  std::vector<std::unique_ptr<Lease>> idle_leases_ ABSL_GUARDED_BY(in_mutex_);
   std::atomic<uint64_t> taken_ = 0;  // position behind the last record that was taken; written under in_mutex_
   FrameBuffer partial_ ABSL_GUARDED_BY(in_mutex_);  // a message that comes in pieces
   size_t received_ ABSL_GUARDED_BY(in_mutex_) = 0;  // of it

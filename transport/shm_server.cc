@@ -17,7 +17,7 @@
 namespace tandem::transport {
 
 // One router. Lives until its last frame has been answered, whoever else holds it.
-class ShmConnection final : public OutputRoom, public std::enable_shared_from_this<ShmConnection> {
+class ShmConnection final : public FrameOrigin, public std::enable_shared_from_this<ShmConnection> {
  public:
   ShmConnection(UniqueFd socket, std::shared_ptr<ShmLink> link, const ShmServerOptions& options, ExpertHandler* handler)
       : socket_(std::move(socket)),
@@ -55,7 +55,7 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
   // The router's side of the socket ends with it; frames in the handler are answered into nothing.
   void Close() {
     closed_ = true;
-    origin_->gone = true;
+    MarkGone();
     shutdown(socket_.get(), SHUT_RDWR);
   }
 
@@ -85,10 +85,10 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
     if (!dispatch.frame.ok()) {
       Respond(dispatch.frame_id, dispatch.frame.status());
     } else {
-      dispatch.frame->origin = origin_;
-      dispatch.frame->room = shared_from_this();
+      std::shared_ptr<ShmConnection> self = shared_from_this();
+      dispatch.frame->origin = self;
       handler_->Handle(*std::move(dispatch.frame),
-                       [self = shared_from_this(), id = dispatch.frame_id](absl::StatusOr<CombineFrame> result) {
+                       [self = std::move(self), id = dispatch.frame_id](const absl::StatusOr<CombineFrame>& result) {
                          self->Respond(id, result);
                        });
     }
@@ -112,7 +112,6 @@ class ShmConnection final : public OutputRoom, public std::enable_shared_from_th
   const int max_outstanding_;
   const std::shared_ptr<Doorbell> doorbell_;
   ExpertHandler* const handler_;
-  const std::shared_ptr<FrameOrigin> origin_ = std::make_shared<FrameOrigin>();
   std::atomic<bool> closed_ = false;
   std::atomic<int> outstanding_ = 0;   // frames in the handler
   std::atomic<bool> awaited_ = false;  // AwaitIdle waits; set before it looks at outstanding_, read after a change

@@ -114,7 +114,7 @@ size_t FakeHandler::held() const {
 bool FakeHandler::RoutersAreGone() const {
   absl::MutexLock lock(&mutex_);
   return std::all_of(held_.begin(), held_.end(), [](const auto& held) {
-    return held.first.origin != nullptr && held.first.origin->gone;
+    return held.first.origin != nullptr && held.first.origin->gone();
   });
 }
 
