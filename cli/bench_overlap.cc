@@ -23,7 +23,10 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr int kLearning = 60;  // steps in which the choice sees every cut and settles
+// The choice sees every cut and settles in so many steps at least, in so many at most, and in that time if it can.
+constexpr int kLeastLearning = 60;
+constexpr int kMostLearning = 600;
+constexpr absl::Duration kLearning = absl::Seconds(2);
 constexpr int kSlack = 8;      // steps more than asked for that a measurement may see
 
 struct OverlapFlags {
@@ -149,11 +152,21 @@ void PrintRegret(const std::vector<Cell>& cells) {
                chosen->SpeedupOver(WholeOf(cells)));
 }
 
+absl::Status Learn(DecodeLoad& load) {
+  const absl::Time end = absl::Now() + kLearning;
+  int steps = 0;
+  while (steps < kLeastLearning || (steps < kMostLearning && absl::Now() < end)) {
+    RETURN_IF_ERROR(load.Measure(kAutoMicroBatches, kLeastLearning / 2).status());
+    steps += kLeastLearning / 2;
+  }
+  return absl::OkStatus();
+}
+
 // One cut with latency, without, and with it again, so that a machine that gets slower or faster treats both alike.
 absl::StatusOr<Sample> MeasurePair(OverlapRig& rig, DecodeLoad& load, const OverlapFlags& flags, const Cell& cell) {
   rig.SetNetwork(absl::Seconds(cell.latency));
   if (cell.micro_batches == kAutoMicroBatches) {
-    RETURN_IF_ERROR(load.Measure(kAutoMicroBatches, kLearning).status());
+    RETURN_IF_ERROR(Learn(load));
   }
   ASSIGN_OR_RETURN(const StepTimes before, load.Measure(cell.micro_batches, flags.steps));
   const int cut = static_cast<int>(std::lround(before.micro_batches));
@@ -199,7 +212,8 @@ absl::StatusOr<std::vector<Cell>> MeasureCuts(OverlapRig& rig, const OverlapFlag
 int64_t ContextOf(const OverlapFlags& flags, int largest_batch) {
   const int64_t prefill_steps = int64_t{largest_batch} * flags.context / kOverlapRigStepTokens + 1;
   const auto cuts = static_cast<int64_t>(flags.micro_batches.size());
-  return flags.context + 2 * prefill_steps + cuts * (4 * flags.steps + 3 * kSlack) + kLearning + kSlack;
+  return flags.context + 2 * prefill_steps + cuts * (4 * flags.steps + 3 * kSlack) +
+         kMostLearning / (kLeastLearning / 2) * (kLeastLearning / 2 + kSlack);
 }
 
 absl::Status Run(const OverlapFlags& flags) {

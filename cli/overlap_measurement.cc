@@ -120,18 +120,27 @@ absl::StatusOr<StepTimes> DecodeLoad::Measure(int micro_batches, int steps) {
   return Between(before, engine_.Stats());
 }
 
-OverlapFigures Compare(const StepTimes& with_network, const StepTimes& without, double latency, int layers) {
+namespace {
+
+scheduler::UniformStep Uniform(const StepTimes& times, double latency, int layers) {
   scheduler::UniformStep step = {.layers = layers,
-                                 .micro_batches = static_cast<int>(std::lround(without.micro_batches))};
+                                 .micro_batches = static_cast<int>(std::lround(times.micro_batches)),
+                                 .wire = latency};
   const double visits = static_cast<double>(layers) * step.micro_batches;
-  step.router = without.router / visits;
-  step.expert = without.expert / visits;
-  step.wire = latency;
+  step.router = times.router / visits;
+  step.expert = times.expert / visits;
+  return step;
+}
+
+}  // namespace
+
+OverlapFigures Compare(const StepTimes& with_network, const StepTimes& without, double latency, int layers) {
+  const scheduler::UniformStep free = Uniform(without, latency, layers);
   OverlapFigures figures;
-  figures.ideal = step.Seconds();
-  figures.hideable = step.HideableShare();
+  figures.ideal = Uniform(with_network, latency, layers).Seconds();
+  figures.hideable = free.HideableShare();
   if (latency > 0) {
-    figures.hidden = 1 - (with_network.step - without.step) / step.Communication();
+    figures.hidden = 1 - (with_network.step - without.step) / free.Communication();
   }
   return figures;
 }

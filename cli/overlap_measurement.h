@@ -54,7 +54,9 @@ class DecodeLoad {
 
 // A run over a network beside the same one without a network.
 struct OverlapFigures {
-  double ideal = 0;     // seconds; scheduler::UniformStep with the costs of the run without a network
+  // Seconds; scheduler::UniformStep with what computing took over the network: a core that has waited for milliseconds
+  // computes more slowly for a while, which is no fault of the pipeline (benchmarks/overlap/waiting_core.cc).
+  double ideal = 0;
   double hidden = 0;    // share of the communication that did not prolong the step
   double hideable = 0;  // share that a perfect pipeline with these costs hides
 };

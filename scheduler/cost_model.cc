@@ -8,7 +8,8 @@ namespace tandem::scheduler {
 namespace {
 
 constexpr double kClassesPerDoubling = 8;
-constexpr int kMemory = 16;  // samples that an average is made of
+constexpr int kMemory = 16;      // samples that an average is made of
+constexpr double kOutlier = 1.5;  // times the average, the most that a sample counts
 
 int ClassOf(double size) { return static_cast<int>(std::lround(kClassesPerDoubling * std::log2(std::max(size, 1.0)))); }
 
@@ -16,6 +17,9 @@ int ClassOf(double size) { return static_cast<int>(std::lround(kClassesPerDoubli
 
 void CostCurve::Observe(double size, double seconds) {
   Point& point = points_[ClassOf(size)];
+  if (point.samples > 0) {
+    seconds = std::min(seconds, kOutlier * point.seconds);
+  }
   point.samples = std::min(point.samples + 1, kMemory);
   point.size += (size - point.size) / point.samples;
   point.seconds += (seconds - point.seconds) / point.samples;

@@ -8,7 +8,7 @@ namespace tandem::scheduler {
 
 // Seconds as a function of a size, learned from samples: a moving average for each size class (eight classes to a
 // doubling), straight lines between them. Where nothing was seen yet, half of the nearest known cost is taken as fixed
-// and half as proportional.
+// and half as proportional. A sample far above its average counts less than it says: most such steps were interrupted.
 class CostCurve {
  public:
   void Observe(double size, double seconds);

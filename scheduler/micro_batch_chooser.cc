@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "scheduler/pipeline_simulator.h"
 #include "scheduler/stage_simulator.h"
@@ -11,12 +12,14 @@ namespace {
 
 constexpr double kMargin = 0.99;        // of the time with m = 1
 constexpr int kMemory = 8;              // samples that a correction is made of
+constexpr double kOutlier = 1.1;        // times the correction, the most that a sample counts
 constexpr size_t kSimulatedLayers = 8;  // more of them take as long each
-constexpr int kKeep = 16;               // steps that a choice is kept for
-// A cut is tried again if it is predicted to take at most so many times as long as the best, the more often the less is
-// known.
+constexpr int kKeep = 16;               // steps that a choice is kept for; the first ones are kept for less
+// A cut is tried again if it is predicted to take at most so many times as long as the best: the more, the less is known
+// of it and the longer ago that is.
 constexpr double kNear = 1.05;
-constexpr double kDoubt = 0.3;  // divided by the samples
+constexpr double kDoubt = 0.3;   // divided by the samples
+constexpr double kAging = 0.01;  // times the rounds since it was tried
 constexpr int kTried[] = {1, 2, 3, 4, 6, 8};
 
 }  // namespace
@@ -81,8 +84,8 @@ int MicroBatchChooser::Choose(int64_t tokens, int64_t prompt_tokens) {
   const auto best = std::min_element(seconds.begin(), seconds.end(),
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
   kind.chosen = best->first;
-  kind.uses_left = kKeep;
   ++kind.rounds;
+  kind.uses_left = std::min(kKeep, kind.rounds);
   const int challenger = Challenger(kind, seconds, best->first);
   return challenger > 0 ? challenger : best->first;
 }
@@ -92,7 +95,8 @@ int MicroBatchChooser::Challenger(Kind& kind, const std::map<int, double>& secon
   int challenger = 0;
   for (const auto& [m, predicted] : seconds) {
     Record& record = kind.cuts[m];
-    const bool near = predicted <= seconds.at(best) * (kNear + kDoubt / record.samples);
+    const double doubt = kDoubt / record.samples + kAging * (kind.rounds - record.last_round);
+    const bool near = predicted <= seconds.at(best) * (kNear + doubt);
     if (m != best && near && (oldest == nullptr || record.last_round < oldest->last_round)) {
       oldest = &record;
       challenger = m;
@@ -113,7 +117,8 @@ void MicroBatchChooser::Observe(int64_t tokens, int64_t prompt_tokens, int micro
   Record& record = kinds_[KeyOf(tokens, prompt_tokens)].cuts[micro_batches];
   record.samples = std::min(record.samples + 1, kMemory);
   if (predicted > 0) {
-    record.ratio += (seconds / predicted - record.ratio) / record.samples;
+    const double most = record.samples == 1 ? std::numeric_limits<double>::infinity() : kOutlier * record.ratio;
+    record.ratio += (std::min(seconds / predicted, most) - record.ratio) / record.samples;
   }
 }
 

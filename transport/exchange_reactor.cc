@@ -71,18 +71,22 @@ void ExchangeReactor::OnReadDone(bool ok) {
       if (refused.ok() && no_more_reads_) {
         refused = absl::UnavailableError("draining");
       }
-      ReadIfRoom();
     }
   }
   if (message.frame_id == 0) {
     MaybeFinish();
-  } else if (!refused.ok()) {
+    return;
+  }
+  if (!refused.ok()) {
     Respond(message.frame_id, refused);
   } else {
     message.frame->origin = origin_;
     handler_->Handle(*std::move(message.frame),
                      [this, id = message.frame_id](absl::StatusOr<CombineFrame> result) { Respond(id, result); });
   }
+  // Only now, or gRPC would turn to the next message first.
+  absl::MutexLock lock(&mutex_);
+  ReadIfRoom();
 }
 
 void ExchangeReactor::Respond(uint64_t frame_id, const absl::StatusOr<CombineFrame>& result) {

@@ -89,8 +89,8 @@ void ExchangeStream::OnReadDone(bool ok) {
     // Nobody can tell which frame this was meant for: give the stream up, and all of them are sent again.
     context_.TryCancel();
   }
-  StartRead(&incoming_);
   pending_->Complete(answer.frame_id, std::move(answer.result));
+  StartRead(&incoming_);
 }
 
 void ExchangeStream::StopSending() {
