@@ -14,9 +14,9 @@
 namespace tandem::cli {
 namespace {
 
-constexpr auto kParts = {&MeasuredStep::step, &MeasuredStep::router,        &MeasuredStep::shared,
-                         &MeasuredStep::wait, &MeasuredStep::expert,        &MeasuredStep::head,
-                         &MeasuredStep::rest, &MeasuredStep::micro_batches, &MeasuredStep::positions};
+constexpr auto kSeconds = {&MeasuredStep::step,   &MeasuredStep::router, &MeasuredStep::shared, &MeasuredStep::wait,
+                           &MeasuredStep::expert, &MeasuredStep::head,   &MeasuredStep::rest};
+constexpr auto kCounts = {&MeasuredStep::micro_batches, &MeasuredStep::positions};
 
 double Median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<int64_t>(values.size() / 2);
@@ -174,14 +174,23 @@ int64_t ContextFor(const LayoutRun& run, int64_t max_batch_tokens) {
   return run.context + run.steps + 2 * prefill_steps + 16;
 }
 
+MeasuredStep Scaled(MeasuredStep step, double factor) {
+  for (const auto part : kSeconds) {
+    step.*part *= factor;
+  }
+  return step;
+}
+
 MeasuredStep MedianOf(const std::vector<MeasuredStep>& runs) {
   MeasuredStep result;
-  for (const auto part : kParts) {
-    std::vector<double> values;
-    for (const MeasuredStep& run : runs) {
-      values.push_back(run.*part);
+  for (const auto& fields : {kSeconds, kCounts}) {
+    for (const auto field : fields) {
+      std::vector<double> values;
+      for (const MeasuredStep& run : runs) {
+        values.push_back(run.*field);
+      }
+      result.*field = Median(values);
     }
-    result.*part = Median(values);
   }
   return result;
 }

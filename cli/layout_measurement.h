@@ -49,6 +49,9 @@ int StepsFor(int batch, int steps);
 // A context in which MeasureLayout succeeds, for an engine with steps of at least `max_batch_tokens`.
 int64_t ContextFor(const LayoutRun& run, int64_t max_batch_tokens);
 
+// On a machine that takes `factor` times as long for everything.
+MeasuredStep Scaled(MeasuredStep step, double factor);
+
 // Of each field by itself, over runs of one kind.
 MeasuredStep MedianOf(const std::vector<MeasuredStep>& runs);
 

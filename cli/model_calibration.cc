@@ -56,42 +56,67 @@ absl::StatusOr<Rigs> StartRigs(const std::shared_ptr<const OpenedModel>& opened,
 }
 
 // Everything that is measured, in one row: rounds go through all of it, so that a slow minute of the machine touches
-// all.
+// all. Between what is measured stands the reference: seconds are multiples of its steps, the mean of those before and
+// after, but for steps over a network, most of which no slow machine makes longer.
 struct Samples {
   std::map<int, std::vector<MeasuredStep>> one, inside, many, network, long_context, prompts;
   std::vector<MeasuredStep> reference;
 };
 
-absl::Status MeasureRound(Rigs& rigs, int steps, Samples& samples) {
-  const auto decode = [&](OverlapRig& rig, int batch, int context,
-                          std::map<int, std::vector<MeasuredStep>>& into) -> absl::Status {
-    const LayoutRun run = {.batch = batch, .context = context, .steps = StepsFor(batch, steps)};
-    ASSIGN_OR_RETURN(const MeasuredStep step, MeasureLayout(rig.engine(), run));
-    into[batch].push_back(step);
-    return absl::OkStatus();
-  };
-  for (const int batch : kBatches) {
-    RETURN_IF_ERROR(decode(*rigs.one, batch, kShortContext, samples.one));
-    RETURN_IF_ERROR(decode(*rigs.inside, batch, kShortContext, samples.inside));
-    RETURN_IF_ERROR(decode(*rigs.many, batch, kShortContext, samples.many));
-    RETURN_IF_ERROR(decode(*rigs.network, batch, kShortContext, samples.network));
-  }
-  for (const int batch : kLongBatches) {
-    RETURN_IF_ERROR(decode(*rigs.one, batch, kLongContext, samples.long_context));
-  }
-  for (const int tokens : kPrompts) {
-    ASSIGN_OR_RETURN(const MeasuredStep step, MeasurePrefill(rigs.one->engine(), tokens));
-    samples.prompts[tokens].push_back(step);
-  }
-  ASSIGN_OR_RETURN(const MeasuredStep reference, MeasureLayout(rigs.one->engine(), ReferenceLayout(4 * steps)));
-  samples.reference.push_back(reference);
-  return absl::OkStatus();
-}
+class Round {
+ public:
+  Round(Rigs& rigs, int steps, Samples& samples) : rigs_(rigs), steps_(steps), samples_(samples) {}
 
-ByBatch Medians(const std::map<int, std::vector<MeasuredStep>>& samples) {
+  absl::Status Measure() {
+    RETURN_IF_ERROR(MeasureReference());
+    for (const int batch : kBatches) {
+      RETURN_IF_ERROR(Decode(*rigs_.one, batch, kShortContext, samples_.one));
+      RETURN_IF_ERROR(Decode(*rigs_.inside, batch, kShortContext, samples_.inside));
+      RETURN_IF_ERROR(Decode(*rigs_.many, batch, kShortContext, samples_.many));
+      RETURN_IF_ERROR(MeasureReference());
+      RETURN_IF_ERROR(Decode(*rigs_.network, batch, kShortContext, samples_.network));
+      relative_.clear();
+    }
+    for (const int batch : kLongBatches) {
+      RETURN_IF_ERROR(Decode(*rigs_.one, batch, kLongContext, samples_.long_context));
+    }
+    for (const int tokens : kPrompts) {
+      ASSIGN_OR_RETURN(samples_.prompts[tokens].emplace_back(), MeasurePrefill(rigs_.one->engine(), tokens));
+      relative_.push_back(&samples_.prompts[tokens].back());
+    }
+    return MeasureReference();
+  }
+
+ private:
+  absl::Status Decode(OverlapRig& rig, int batch, int context, std::map<int, std::vector<MeasuredStep>>& into) {
+    const LayoutRun run = {.batch = batch, .context = context, .steps = StepsFor(batch, steps_)};
+    ASSIGN_OR_RETURN(into[batch].emplace_back(), MeasureLayout(rig.engine(), run));
+    relative_.push_back(&into[batch].back());
+    return absl::OkStatus();
+  }
+
+  // Also ends what has been measured since the last time.
+  absl::Status MeasureReference() {
+    ASSIGN_OR_RETURN(const MeasuredStep reference, MeasureLayout(rigs_.one->engine(), ReferenceLayout(4 * steps_)));
+    for (MeasuredStep* step : relative_) {
+      *step = Scaled(*step, 2 / (samples_.reference.back().step + reference.step));
+    }
+    relative_.clear();
+    samples_.reference.push_back(reference);
+    return absl::OkStatus();
+  }
+
+  Rigs& rigs_;
+  const int steps_;
+  Samples& samples_;
+  std::vector<MeasuredStep*> relative_;  // measured since the last reference; at the end of their vectors
+};
+
+// In seconds: `unit` times what the samples say.
+ByBatch Medians(const std::map<int, std::vector<MeasuredStep>>& samples, double unit) {
   ByBatch medians;
   for (const auto& [batch, steps] : samples) {
-    medians[batch] = MedianOf(steps);
+    medians[batch] = Scaled(MedianOf(steps), unit);
   }
   return medians;
 }
@@ -100,15 +125,16 @@ ByBatch Medians(const std::map<int, std::vector<MeasuredStep>>& samples) {
 class Fit {
  public:
   Fit(const Samples& samples, int layers, int moe_layers)
-      : one_(Medians(samples.one)),
-        inside_(Medians(samples.inside)),
-        many_(Medians(samples.many)),
-        network_(Medians(samples.network)),
-        long_context_(Medians(samples.long_context)),
-        prompts_(Medians(samples.prompts)),
+      : reference_(MedianOf(samples.reference).step),
+        one_(Medians(samples.one, reference_)),
+        inside_(Medians(samples.inside, reference_)),
+        many_(Medians(samples.many, reference_)),
+        network_(Medians(samples.network, 1)),
+        long_context_(Medians(samples.long_context, reference_)),
+        prompts_(Medians(samples.prompts, reference_)),
         layers_(layers),
         moe_layers_(std::max(moe_layers, 1)) {
-    parts_.reference_step = MedianOf(samples.reference).step;
+    parts_.reference_step = reference_;
   }
 
   MeasuredParts Parts() {
@@ -139,11 +165,10 @@ class Fit {
   // Experts inside the router never sleep: what a worker takes longer is waking up, apart from handing over, which is
   // measured on steps so short that nobody sleeps.
   void FitExperts() {
-    parts_.inline_experts = Decoding(
-        [&](int batch, const MeasuredStep& step) {
-          const MeasuredStep& inside = inside_.at(batch);
-          return (inside.router + inside.wait - step.router) / moe_layers_;
-        });
+    parts_.inline_experts = Decoding([&](int batch, const MeasuredStep& step) {
+      const MeasuredStep& inside = inside_.at(batch);
+      return (inside.router + inside.wait - step.router) / moe_layers_;
+    });
     parts_.experts = parts_.inline_experts;
     const double awake = std::max(Away(one_.at(1)) - one_.at(1).expert / moe_layers_, 0.0);
     parts_.hand_off = Curve::Constant(awake);
@@ -204,6 +229,7 @@ class Fit {
     }
   }
 
+  const double reference_;
   const ByBatch one_, inside_, many_, network_, long_context_, prompts_;
   const double layers_;
   const double moe_layers_;
@@ -216,10 +242,10 @@ absl::StatusOr<MeasuredParts> CalibrateModel(const std::shared_ptr<const OpenedM
                                              const CalibrationOptions& options) {
   ASSIGN_OR_RETURN(Rigs rigs, StartRigs(opened, options));
   Samples warm_up;
-  RETURN_IF_ERROR(MeasureRound(rigs, 4, warm_up));
+  RETURN_IF_ERROR(Round(rigs, 4, warm_up).Measure());
   Samples samples;
   for (int round = 0; round < options.rounds; ++round) {
-    RETURN_IF_ERROR(MeasureRound(rigs, options.steps, samples));
+    RETURN_IF_ERROR(Round(rigs, options.steps, samples).Measure());
   }
   const model::ModelSpec& spec = opened->config.spec;
   return Fit(samples, spec.num_layers(), static_cast<int>(spec.moe_layers().size())).Parts();

@@ -1,5 +1,6 @@
 #include "cli/overlap_measurement.h"
 
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <random>
@@ -26,6 +27,11 @@ StepTimes Between(const router::EngineStats& before, const router::EngineStats& 
   times.expert = (after.expert_seconds - before.expert_seconds) / n;
   times.wire = (after.wire_seconds - before.wire_seconds) / n;
   times.stage_wait = (after.stage_wait_seconds - before.stage_wait_seconds) / n;
+  for (size_t i = 0; i < times.layer_costs.size(); ++i) {
+    times.layer_costs[i] = after.layer_costs[i];
+    times.layer_costs[i] += before.layer_costs[i] * -1;
+    times.layer_costs[i] = times.layer_costs[i] * (1 / n);
+  }
   times.step = times.router + times.expert_wait + times.wire_wait + times.bubble + times.stage_wait;
   return times;
 }
@@ -38,6 +44,10 @@ StepTimes Mean(const StepTimes& a, const StepTimes& b) {
        {&StepTimes::micro_batches, &StepTimes::step, &StepTimes::router, &StepTimes::expert_wait, &StepTimes::wire_wait,
         &StepTimes::stage_wait, &StepTimes::bubble, &StepTimes::expert, &StepTimes::wire}) {
     mean.*part = (a.*part + b.*part) / 2;
+  }
+  for (size_t i = 0; i < mean.layer_costs.size(); ++i) {
+    mean.layer_costs[i] = a.layer_costs[i] * 0.5;
+    mean.layer_costs[i] += b.layer_costs[i] * 0.5;
   }
   return mean;
 }
@@ -122,22 +132,31 @@ absl::StatusOr<StepTimes> DecodeLoad::Measure(int micro_batches, int steps) {
 
 namespace {
 
-scheduler::UniformStep Uniform(const StepTimes& times, double latency, int layers) {
-  scheduler::UniformStep step = {.layers = layers,
-                                 .micro_batches = static_cast<int>(std::lround(times.micro_batches)),
-                                 .wire = latency};
-  const double visits = static_cast<double>(layers) * step.micro_batches;
-  step.router = times.router / visits;
-  step.expert = times.expert / visits;
+scheduler::IdealStep IdealOf(const StepTimes& times, double latency, int layers) {
+  scheduler::IdealStep step = {.layers = layers};
+  const auto count = static_cast<size_t>(std::lround(times.micro_batches));
+  for (size_t i = 0; i < std::min(count, times.layer_costs.size()); ++i) {
+    step.micro_batches.push_back(times.layer_costs[i]);
+    step.micro_batches.back().wire = latency;
+  }
   return step;
+}
+
+// What the router does outside of layers with experts.
+double Beside(const StepTimes& times, int layers) {
+  double inside = 0;
+  for (const scheduler::LayerCost& cost : times.layer_costs) {
+    inside += layers * (cost.router + cost.shared);
+  }
+  return std::max(times.router - inside, 0.0);
 }
 
 }  // namespace
 
 OverlapFigures Compare(const StepTimes& with_network, const StepTimes& without, double latency, int layers) {
-  const scheduler::UniformStep free = Uniform(without, latency, layers);
+  const scheduler::IdealStep free = IdealOf(without, latency, layers);
   OverlapFigures figures;
-  figures.ideal = Uniform(with_network, latency, layers).Seconds();
+  figures.ideal = IdealOf(with_network, latency, layers).Seconds() + Beside(with_network, layers);
   figures.hideable = free.HideableShare();
   if (latency > 0) {
     figures.hidden = 1 - (with_network.step - without.step) / free.Communication();

@@ -2,6 +2,7 @@
 // hidden communication.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 
@@ -23,6 +24,8 @@ struct StepTimes {
   double bubble = 0;
   double expert = 0;  // workers computing, hidden or not
   double wire = 0;    // all communication, hidden or not
+  // Of each micro-batch, in the order in which they begin: one layer with experts.
+  std::array<scheduler::LayerCost, scheduler::kMaxMicroBatches> layer_costs;
 };
 
 StepTimes Mean(const StepTimes& a, const StepTimes& b);
@@ -54,7 +57,7 @@ class DecodeLoad {
 
 // A run over a network beside the same one without a network.
 struct OverlapFigures {
-  // Seconds; scheduler::UniformStep with what computing took over the network: a core that has waited for milliseconds
+  // Seconds; scheduler::IdealStep with what computing took over the network: a core that has waited for milliseconds
   // computes more slowly for a while, which is no fault of the pipeline (benchmarks/overlap/waiting_core.cc).
   double ideal = 0;
   double hidden = 0;    // share of the communication that did not prolong the step

@@ -8,6 +8,7 @@
 // that changes no token.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <functional>
@@ -46,7 +47,7 @@ struct EngineOptions {
   int micro_batches = 0;  // of each step, 1 … 8; 0: chosen for each step (scheduler/micro_batch_chooser.h)
   absl::Duration dispatch_timeout = absl::Seconds(30);
   std::vector<int32_t> eos_token_ids;
-  scheduler::StageLayout stages;  // of which this is the head; num_layers 0: the only one
+  scheduler::StageLayout stages;    // of which this is the head; num_layers 0: the only one
   AwakeCpus* awake_cpus = nullptr;  // as in ModelRunnerOptions
 };
 
@@ -71,15 +72,17 @@ struct EngineStats {
   double wire_wait_seconds = 0;
   double bubble_seconds = 0;
   double stage_wait_seconds = 0;  // nothing to do while other pipeline stages worked
-  double logits_seconds = 0;  // last norm and lm_head
-  double sample_seconds = 0;  // choosing tokens
-  double plan_seconds = 0;    // choosing what to compute, and the step's input
+  double logits_seconds = 0;      // last norm and lm_head
+  double sample_seconds = 0;      // choosing tokens
+  double plan_seconds = 0;        // choosing what to compute, and the step's input
   // Of forward passes: scheduler::StepReport.
   double forward_seconds = 0;
   double ideal_seconds = 0;
   double exposed_seconds = 0;
-  double expert_seconds = 0;       // workers computing, every moment once; hidden or not
-  double wire_seconds = 0;         // all communication, hidden or not
+  double expert_seconds = 0;  // workers computing, every moment once; hidden or not
+  double wire_seconds = 0;    // all communication, hidden or not
+  // Of the micro-batches by the order in which they begin: one layer with experts, summed over steps.
+  std::array<scheduler::LayerCost, scheduler::kMaxMicroBatches> layer_costs;
   // The same of the last hundred steps or so: older ones count less and less.
   struct Recent {
     double forward_seconds = 0;
@@ -196,14 +199,14 @@ class Engine : public TokenEngine {
   ModelRunner runner_;
   TokenChooser chooser_;
   MaskBuilder masks_;
-  scheduler::FairQueue queue_;                            // of waiting_
+  scheduler::FairQueue queue_;  // of waiting_
   scheduler::MicroBatchChooser cutter_;
-  absl::flat_hash_map<uint64_t, SequencePtr> waiting_;    // new requests
-  std::vector<SequencePtr> preempted_;                    // by precedence; they come back before new ones
-  std::vector<SequencePtr> running_;                      // by precedence
-  std::vector<SequencePtr> forked_;                       // of the step under way
-  std::vector<TokenOutput::Item> events_;                 // of the step under way
-  absl::Time now_;                                        // when what is reported happened
+  absl::flat_hash_map<uint64_t, SequencePtr> waiting_;  // new requests
+  std::vector<SequencePtr> preempted_;                  // by precedence; they come back before new ones
+  std::vector<SequencePtr> running_;                    // by precedence
+  std::vector<SequencePtr> forked_;                     // of the step under way
+  std::vector<TokenOutput::Item> events_;               // of the step under way
+  absl::Time now_;                                      // when what is reported happened
   LogitsObserver step_observer_;
   int step_micro_batches_ = 0;
   // Numbers of steps, which no earlier process at the head of the same pipeline stages has used.

@@ -28,7 +28,7 @@ struct Engine::Step {
   StepInput input;
   int cut = 1;  // micro-batches that it was to be cut into
   int64_t tokens = 0;
-  int64_t prompt_tokens = 0;  // of them in chunks of prompts
+  int64_t prompt_tokens = 0;                            // of them in chunks of prompts
   std::vector<std::pair<Sequence*, int64_t>> computed;  // tokens of each sequence
   Wanted logits;
   Wanted hidden;
@@ -82,6 +82,11 @@ void Engine::Account(const Step& step, absl::Duration planning) {
   stats_.exposed_seconds += absl::ToDoubleSeconds(report.exposed);
   stats_.expert_seconds += absl::ToDoubleSeconds(report.expert) * report.distinct;
   stats_.wire_seconds += absl::ToDoubleSeconds(report.wire);
+  for (size_t i = 0; i < std::min(report.layers.size(), stats_.layer_costs.size()); ++i) {
+    scheduler::LayerCost cost = report.layers[i].second;
+    cost.expert *= report.distinct;
+    stats_.layer_costs[i] += cost;
+  }
   const auto add = [](double& recent, absl::Duration duration) {
     recent = kRecentDecay * recent + absl::ToDoubleSeconds(duration);
   };
@@ -114,7 +119,8 @@ Engine::Step Engine::Prepare(const std::vector<StepItem>& plan) {
       TANDEM_CHECK(copy.has_value(), "the plan has more copies than blocks");
       step.input.copies.push_back({.from = copy->first, .to = copy->second});
     }
-    TANDEM_CHECK(blocks_.Grow(sequence.table, sequence.cached + item.num_tokens), "the plan has more tokens than blocks");
+    TANDEM_CHECK(blocks_.Grow(sequence.table, sequence.cached + item.num_tokens),
+                 "the plan has more tokens than blocks");
     step.computed.emplace_back(&sequence, item.num_tokens);
     step.tokens += item.num_tokens;
     step.prompt_tokens += sequence.decoding() ? 0 : item.num_tokens;
@@ -175,8 +181,7 @@ std::vector<scheduler::MicroBatch> Engine::Cut(const std::vector<StepItem>& plan
 
 void Engine::Learn(const Step& step) {
   const scheduler::StepReport& report = runner_.report();
-  cutter_.Observe(step.tokens, step.prompt_tokens, step.cut, absl::ToDoubleSeconds(report.total()),
-                  report.layers);
+  cutter_.Observe(step.tokens, step.prompt_tokens, step.cut, absl::ToDoubleSeconds(report.total()), report.layers);
 }
 
 absl::Status Engine::Execute(Step& step) {
@@ -263,8 +268,8 @@ void Engine::Fork(const Sequence& parent, int32_t choice, TokenChooser::Choice c
   child->table = blocks_.Share(parent.table);
   child->rules = std::make_unique<LogitsRules>(*parent.rules);
   if (parent.constraint != nullptr) {
-    child->constraint = std::make_shared<MaskedConstraint>(parent.request->request.constraint->Clone(),
-                                                           decoder_.spec().vocab_size);
+    child->constraint =
+        std::make_shared<MaskedConstraint>(parent.request->request.constraint->Clone(), decoder_.spec().vocab_size);
   }
   Append(*child, std::move(chosen));
   forked_.push_back(std::move(child));

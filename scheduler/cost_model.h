@@ -37,6 +37,17 @@ struct LayerCost {
   double shared = 0;  // shared expert on the router
   double expert = 0;  // on the workers
   double wire = 0;    // one way
+
+  LayerCost& operator+=(const LayerCost& other) {
+    router += other.router;
+    shared += other.shared;
+    expert += other.expert;
+    wire += other.wire;
+    return *this;
+  }
+  LayerCost operator*(double factor) const {
+    return {router * factor, shared * factor, expert * factor, wire * factor};
+  }
 };
 
 // For layers with experts; the few dense layers count as if they were some of them.

@@ -15,8 +15,8 @@ constexpr int kMemory = 8;              // samples that a correction is made of
 constexpr double kOutlier = 1.1;        // times the correction, the most that a sample counts
 constexpr size_t kSimulatedLayers = 8;  // more of them take as long each
 constexpr int kKeep = 16;               // steps that a choice is kept for; the first ones are kept for less
-// A cut is tried again if it is predicted to take at most so many times as long as the best: the more, the less is known
-// of it and the longer ago that is.
+// A cut is tried again if it is predicted to take at most so many times as long as the best: the more, the less is
+// known of it and the longer ago that is.
 constexpr double kNear = 1.05;
 constexpr double kDoubt = 0.3;   // divided by the samples
 constexpr double kAging = 0.01;  // times the rounds since it was tried
@@ -85,7 +85,7 @@ int MicroBatchChooser::Choose(int64_t tokens, int64_t prompt_tokens) {
                                      [](const auto& a, const auto& b) { return a.second < b.second; });
   kind.chosen = best->first;
   ++kind.rounds;
-  kind.uses_left = std::min(kKeep, kind.rounds);
+  kind.uses_left = std::min(kKeep, 2 * kind.rounds);
   const int challenger = Challenger(kind, seconds, best->first);
   return challenger > 0 ? challenger : best->first;
 }

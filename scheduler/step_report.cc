@@ -71,17 +71,17 @@ absl::Duration ExposedCommunication(const StepReport& report, const std::vector<
 }
 
 absl::Duration IdealTime(const StepReport& report, int layers) {
-  if (layers == 0) {
+  if (layers == 0 || report.layers.empty()) {
     return report.total();
   }
-  const double visits = static_cast<double>(layers) * report.micro_batches;
-  const UniformStep step = {.layers = layers,
-                            .micro_batches = report.micro_batches,
-                            .router = absl::ToDoubleSeconds(report.router) / visits,
-                            .shared = absl::ToDoubleSeconds(report.shared) / visits,
-                            .expert = absl::ToDoubleSeconds(report.expert) * report.distinct / visits,
-                            .wire = absl::ToDoubleSeconds(report.wire) / visits / 2};
-  return absl::Seconds(step.Seconds());
+  IdealStep step = {.layers = layers};
+  double beside = absl::ToDoubleSeconds(report.router + report.shared);  // what the router does outside of these layers
+  for (const auto& [load, cost] : report.layers) {
+    step.micro_batches.push_back(cost);
+    step.micro_batches.back().expert *= report.distinct;
+    beside -= layers * (cost.router + cost.shared);
+  }
+  return absl::Seconds(step.Seconds() + std::max(beside, 0.0));
 }
 
 absl::Duration Overlap(absl::Span<const TimeSpan> waits, std::vector<TimeSpan> others) {

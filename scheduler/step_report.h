@@ -50,15 +50,15 @@ double DistinctShare(absl::Span<const FrameTrip> trips);
 
 // The forward pass of one step; total() is all of it but the few instructions between its parts.
 struct StepReport {
-  absl::Duration router;   // embedding, attention, gate, dispatch, combine
-  absl::Duration shared;   // shared experts
-  WaitParts waits;         // the router had nothing to do
+  absl::Duration router;      // embedding, attention, gate, dispatch, combine
+  absl::Duration shared;      // shared experts
+  WaitParts waits;            // the router had nothing to do
   absl::Duration stage_wait;  // nor was anything of it under way: it waited for other pipeline stages
-  absl::Duration exposed;  // communication that prolonged the step: ExposedCommunication
-  absl::Duration ideal;    // IdealTime
-  absl::Duration expert;   // of the slowest worker of every dispatch, computing; hidden or not
-  double distinct = 1;     // of `expert`: DistinctShare
-  absl::Duration wire;     // all communication, hidden or not: both ways of every dispatch
+  absl::Duration exposed;     // communication that prolonged the step: ExposedCommunication
+  absl::Duration ideal;       // IdealTime
+  absl::Duration expert;      // of the slowest worker of every dispatch, computing; hidden or not
+  double distinct = 1;        // of `expert`: DistinctShare
+  absl::Duration wire;        // all communication, hidden or not: both ways of every dispatch
   int micro_batches = 0;
   std::vector<std::pair<MicroBatchLoad, LayerCost>> layers;  // of each micro-batch, averaged over layers with experts
 
@@ -74,7 +74,7 @@ struct StepReport {
 absl::Duration ExposedCommunication(const StepReport& report, const std::vector<bool>& follows, int layers,
                                     bool shared_experts);
 
-// What a perfect pipeline (UniformStep) takes at the step's mean costs.
+// What a perfect pipeline (IdealStep) takes for the same micro-batches at the same costs.
 absl::Duration IdealTime(const StepReport& report, int layers);
 
 }  // namespace tandem::scheduler

@@ -11,14 +11,14 @@ constexpr size_t kAlignment = 64;
 class alignas(kAlignment) HeapOwner final : public BufferOwner {
  public:
   static HeapOwner* Make(size_t size) {
-    return new (::operator new(sizeof(HeapOwner) + size, std::align_val_t{kAlignment})) HeapOwner();
+    return new (::operator new (sizeof(HeapOwner) + size, std::align_val_t{kAlignment})) HeapOwner();
   }
   const std::byte* bytes() const { return reinterpret_cast<const std::byte*>(this + 1); }
 
  private:
   void Unused() override {
     this->~HeapOwner();
-    ::operator delete(static_cast<void*>(this), std::align_val_t{kAlignment});
+    ::operator delete (static_cast<void*>(this), std::align_val_t{kAlignment});
   }
 };
 

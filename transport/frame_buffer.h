@@ -21,8 +21,7 @@ class BufferOwner {
   void Ref() { references_.fetch_add(1, std::memory_order_relaxed); }
   void Unref() {
     // Nobody else can copy the only reference: no need to write it.
-    if (references_.load(std::memory_order_acquire) == 1 ||
-        references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    if (references_.load(std::memory_order_acquire) == 1 || references_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
       references_.store(1, std::memory_order_relaxed);
       Unused();
     }
