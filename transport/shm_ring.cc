@@ -13,9 +13,6 @@ namespace {
 // page tables, much beside small records, which thus seldom cost a look at what the other side writes.
 constexpr size_t kHotBytes = 64 << 10;
 
-// Lines of a record that are asked for before its header is known: as many as small records have.
-constexpr uint64_t kLinesAhead = 3;
-
 absl::Status Broken(absl::string_view what, uint64_t value) {
   return absl::DataLossError(absl::StrCat("shared-memory ring: ", what, " (", value, ")"));
 }
@@ -114,10 +111,6 @@ absl::StatusOr<std::optional<RingConsumer::Record>> RingConsumer::Take() {
   Record record;
   record.position = taken_;
   const std::byte* const begin = memory_.data + offset_;
-  // The first lines behind the header's come from the producer's cache at the same time as it, not after it was read.
-  for (uint64_t line = 1; line <= std::min<uint64_t>(available / kRecordAlignment - 1, kLinesAhead); ++line) {
-    __builtin_prefetch(begin + line * kRecordAlignment);
-  }
   std::memcpy(&record.header, begin, sizeof(RecordHeader));
   record.body = begin + sizeof(RecordHeader);
   const size_t bytes = record.header.record_bytes();

@@ -1,5 +1,7 @@
 #include "transport/simulated_network.h"
 
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <atomic>
 #include <functional>
@@ -20,7 +22,10 @@ namespace tandem::transport {
 namespace {
 
 constexpr size_t kMaxFrames = 4096;
-constexpr absl::Duration kSpin = absl::Microseconds(100);  // a sleeping thread wakes up this late at worst, mostly
+// How long a line's thread spins before a delivery: as late as it woke up lately, which depends on whether its core is
+// busy, within these bounds. What it spins it takes from whoever shares the core.
+constexpr absl::Duration kLeastSpin = absl::Microseconds(10);
+constexpr absl::Duration kMostSpin = absl::Microseconds(100);
 
 // Carries deliveries of one direction to their times. Shared with callbacks of the inner channel, which may come late.
 class Line {
@@ -123,8 +128,10 @@ class Line {
         continue;
       }
       const absl::Time due = under_way_.begin()->first;
-      if (absl::Now() + kSpin < due) {
-        changed_.WaitWithDeadline(&mutex_, due - kSpin);
+      if (const absl::Time wake = due - spin_; absl::Now() < wake) {
+        if (changed_.WaitWithDeadline(&mutex_, wake)) {
+          NoteLateness(absl::Now() - wake);
+        }
         continue;
       }
       std::function<void()> deliver = TakeFirst();
@@ -136,6 +143,11 @@ class Line {
     return nullptr;
   }
 
+  // Late wake-ups count at once, early ones little by little.
+  void NoteLateness(absl::Duration late) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    spin_ = std::clamp(std::max(kLeastSpin + late, 0.9 * spin_), kLeastSpin, kMostSpin);
+  }
+
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
   absl::Mutex mutex_;
@@ -145,6 +157,7 @@ class Line {
   std::multimap<absl::Time, Parcel> under_way_ ABSL_GUARDED_BY(mutex_);
   std::atomic<int64_t> next_due_ns_ = kNever;  // of under_way_, for a look without the lock
   absl::Time free_at_ ABSL_GUARDED_BY(mutex_);
+  absl::Duration spin_ ABSL_GUARDED_BY(mutex_) = kMostSpin;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
@@ -223,6 +236,7 @@ class SimulatedNetworkChannel : public ExpertChannel {
     for (Line Path::*line : {&Path::out, &Path::back}) {
       threads_.emplace_back([path = path_, line] {
         SetThreadName("network");
+        prctl(PR_SET_TIMERSLACK, 1UL);  // nanoseconds that the system may let its sleeps grow by; 50 µs otherwise
         ((*path).*line).Run();
       });
     }

@@ -114,14 +114,17 @@ void BareRingRoundTrip(benchmark::State& state) {
   echo.join();
 }
 
-void CopyOut(const FrameBuffer& from, std::vector<std::byte>& to) {
+void CopyOut(const FrameBuffer& from, FrameBuffer& to) {
   if (from.size() > 0) {
-    std::memcpy(to.data(), from.data(), from.size());
+    std::memcpy(to.mutable_bytes().data(), from.data(), from.size());
   }
 }
 
+// What one side writes shares no cache line with the other side's, as if they were processes.
+constexpr size_t kCacheLine = 64;
+
 // Answers every frame with one prepared buffer; copies frames out if they are as long as that.
-class PreparedHandler final : public ExpertHandler {
+class alignas(kCacheLine) PreparedHandler final : public ExpertHandler {
  public:
   explicit PreparedHandler(size_t output_bytes) : outputs_(output_bytes), received_(output_bytes) {}
   WorkerInfo Info() const override { return {}; }
@@ -137,7 +140,7 @@ class PreparedHandler final : public ExpertHandler {
 
  private:
   const FrameBuffer outputs_;
-  std::vector<std::byte> received_;
+  FrameBuffer received_;
   int64_t frames_ = 0;
 };
 
@@ -216,7 +219,7 @@ class Pair {
 
  private:
   PreparedHandler handler_;
-  std::vector<std::byte> received_;
+  FrameBuffer received_;
   const std::shared_ptr<Doorbell> doorbell_;
   const std::shared_ptr<Doorbell> worker_doorbell_;
   std::shared_ptr<ShmServer> server_;
@@ -245,14 +248,14 @@ void ShmRoundTrip(benchmark::State& state) {
 }
 
 // One end of a link: sends a message as long as the last part of a frame, takes one and copies it out.
-class LinkEnd {
+class alignas(kCacheLine) LinkEnd {
  public:
   LinkEnd(ShmSegment segment, ShmLink::Side side, const Doorbell& peer, size_t bytes)
       : link_(std::make_shared<ShmLink>(std::move(segment), side, *RemoteDoorbell::Map(peer.fd()), uint64_t{1} << 30)),
         message_(bytes),
         received_(bytes) {}
 
-  void Send() { failed_ = failed_ || !link_->Send(lead_, {message_}).ok(); }
+  void Send() { failed_ = failed_ || !link_->Send(lead_, {message_.bytes()}).ok(); }
 
   // False when `stop` was set before a message came.
   bool Receive(const std::atomic<bool>& stop) {
@@ -264,7 +267,7 @@ class LinkEnd {
     }
     const auto message = link_->Receive();
     if (message.ok() && message->has_value()) {
-      std::memcpy(received_.data(), (*message)->data() + kLeadBytes, received_.size());
+      std::memcpy(received_.mutable_bytes().data(), (*message)->data() + kLeadBytes, received_.size());
     } else {
       failed_ = true;
     }
@@ -276,8 +279,8 @@ class LinkEnd {
  private:
   const std::shared_ptr<ShmLink> link_;
   const std::array<std::byte, 32> lead_ = {};
-  const std::vector<std::byte> message_;
-  std::vector<std::byte> received_;
+  const FrameBuffer message_;
+  FrameBuffer received_;
   bool failed_ = false;
 };
 
@@ -287,19 +290,22 @@ void ShmLinkRoundTrip(benchmark::State& state) {
   const Doorbell router_bell(absl::ZeroDuration());
   const Doorbell worker_bell(absl::ZeroDuration());
   auto segment = ShmSegment::Create(SegmentSizes());
-  auto adopted = segment.ok() ? ShmSegment::Adopt(UniqueFd(dup(segment->fd().get())), SegmentSizes()) : segment.status();
+  auto adopted =
+      segment.ok() ? ShmSegment::Adopt(UniqueFd(dup(segment->fd().get())), SegmentSizes()) : segment.status();
   if (!adopted.ok()) {
     state.SkipWithError("no shared memory");
     return;
   }
   LinkEnd router(*std::move(segment), ShmLink::Side::kRouter, worker_bell, bytes);
-  LinkEnd worker(*std::move(adopted), ShmLink::Side::kWorker, router_bell, bytes);
   std::atomic<bool> stop = false;
+  bool worker_failed = false;
   std::thread echo([&] {
     const ScopedCpuAffinity affinity(Cpu(1));
+    LinkEnd worker(*std::move(adopted), ShmLink::Side::kWorker, router_bell, bytes);
     while (worker.Receive(stop)) {
       worker.Send();
     }
+    worker_failed = worker.failed();
   });
   {
     const ScopedCpuAffinity affinity(Cpu(0));
@@ -312,7 +318,7 @@ void ShmLinkRoundTrip(benchmark::State& state) {
   }
   stop = true;
   echo.join();
-  if (router.failed() || worker.failed()) {
+  if (router.failed() || worker_failed) {
     state.SkipWithError("a message was lost");
   }
 }
