@@ -115,9 +115,14 @@ absl::StatusOr<MeasuredStep> MeasureCell(Rigs& rigs, Cell cell, int steps) {
 struct Round {
   MeasuredStep layout;
   double reference = 0;  // a step's seconds, mean of before and after
-
-  double ratio() const { return layout.step / reference; }
 };
+
+template <typename T, typename Value>
+T Middle(std::vector<T> of, const Value& value) {
+  const auto middle = of.begin() + static_cast<std::ptrdiff_t>(of.size() / 2);
+  std::nth_element(of.begin(), middle, of.end(), [&](const T& a, const T& b) { return value(a) < value(b); });
+  return *middle;
+}
 
 // The machine's speed may change at any time: what counts is how a layout compares with the reference at its sides, and
 // of the rounds the one in the middle.
@@ -131,13 +136,11 @@ absl::StatusOr<Round> MeasureRounds(Rigs& rigs, const Cell& cell, const LayoutsF
       ASSIGN_OR_RETURN(runs.emplace_back(), MeasureCell(rigs, cell, flags.steps));
     }
     ASSIGN_OR_RETURN(const MeasuredStep after, MeasureCell(rigs, Reference(), 4 * flags.steps));
-    rounds.push_back({.layout = MedianOf(runs), .reference = (before.step + after.step) / 2});
+    rounds.push_back({.layout = Middle(std::move(runs), [](const MeasuredStep& run) { return run.step; }),
+                      .reference = (before.step + after.step) / 2});
     before = after;
   }
-  const auto middle = rounds.begin() + static_cast<std::ptrdiff_t>(rounds.size() / 2);
-  std::nth_element(rounds.begin(), middle, rounds.end(),
-                   [](const Round& a, const Round& b) { return a.ratio() < b.ratio(); });
-  return *middle;
+  return Middle(std::move(rounds), [](const Round& round) { return round.layout.step / round.reference; });
 }
 
 Json ToJson(const Cell& cell, const Round& round) {
@@ -190,7 +193,9 @@ void AddBenchLayouts(CLI::App& bench, CommandResult& result) {
           "--grid", flags->grid,
           "JSON array of {workers, batch, context, latency_ms, micro_batches}; micro_batches 0: chosen by cost")
       ->required();
-  command->add_option("--rounds", flags->rounds, "Measurements of each layout; the median counts, by how it compares with the reference")
+  command
+      ->add_option("--rounds", flags->rounds,
+                   "Measurements of each layout; the median counts, by how it compares with the reference")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command->add_option("--steps", flags->steps, "Decode steps of each measurement")
