@@ -8,8 +8,9 @@ namespace tandem::scheduler {
 namespace {
 
 constexpr double kClassesPerDoubling = 8;
-constexpr int kMemory = 16;      // samples that an average is made of
-constexpr double kOutlier = 1.5;  // times the average, the most that a sample counts
+constexpr int kMemory = 16;        // samples that an average is made of
+constexpr double kOutlier = 1.5;   // times the average, the most that a sample counts
+constexpr int kMostOutliers = 16;  // in a row; then they are what it costs now
 
 int ClassOf(double size) { return static_cast<int>(std::lround(kClassesPerDoubling * std::log2(std::max(size, 1.0)))); }
 
@@ -17,8 +18,10 @@ int ClassOf(double size) { return static_cast<int>(std::lround(kClassesPerDoubli
 
 void CostCurve::Observe(double size, double seconds) {
   Point& point = points_[ClassOf(size)];
-  if (point.samples > 0) {
-    seconds = std::min(seconds, kOutlier * point.seconds);
+  const double most = kOutlier * point.seconds;
+  point.outliers = point.samples > 0 && seconds > most ? point.outliers + 1 : 0;
+  if (point.outliers > 0 && point.outliers <= kMostOutliers) {
+    seconds = most;
   }
   point.samples = std::min(point.samples + 1, kMemory);
   point.size += (size - point.size) / point.samples;

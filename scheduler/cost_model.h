@@ -8,7 +8,8 @@ namespace tandem::scheduler {
 
 // Seconds as a function of a size, learned from samples: a moving average for each size class (eight classes to a
 // doubling), straight lines between them. Where nothing was seen yet, half of the nearest known cost is taken as fixed
-// and half as proportional. A sample far above its average counts less than it says: most such steps were interrupted.
+// and half as proportional. A sample far above its average counts less than it says, since most such steps were
+// interrupted, but not when many come in a row.
 class CostCurve {
  public:
   void Observe(double size, double seconds);
@@ -20,6 +21,7 @@ class CostCurve {
     double size = 0;
     double seconds = 0;
     int samples = 0;
+    int outliers = 0;  // in a row
   };
 
   std::map<int, Point> points_;  // by size class

@@ -25,6 +25,23 @@ TEST(CostCurve, InterpolatesBetweenWhatItSaw) {
   EXPECT_NEAR(curve.At(16), 6, 0.01) << "old samples fade";
 }
 
+TEST(CostCurve, ASingleSlowSampleCountsLittleAndManyCount) {
+  CostCurve curve;
+  for (int i = 0; i < 50; ++i) {
+    curve.Observe(8, i == 40 ? 100.0 : 1.0);
+  }
+  EXPECT_LT(curve.At(8), 1.05);
+  for (int i = 0; i < 100; ++i) {
+    curve.Observe(8, 100.0);
+  }
+  EXPECT_GT(curve.At(8), 95);
+  CostCurve nothing_at_first;
+  for (int i = 0; i < 100; ++i) {
+    nothing_at_first.Observe(8, i < 5 ? 0.0 : 1.0);
+  }
+  EXPECT_GT(nothing_at_first.At(8), 0.95);
+}
+
 // The formula of DESIGN.md section 5: with m · max(Ta, Te) ≥ Ta + Te + 2 Tc the wire is hidden, and a layer of all
 // micro-batches takes m · max(Ta, Te).
 TEST(SimulateStep, AgreesWithTheClosedForm) {
