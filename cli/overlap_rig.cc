@@ -104,8 +104,11 @@ std::vector<router::WorkerPool::ChannelFactory> OverlapRig::MakeChannels(const O
       if (!HasNetwork(options)) {
         return channel;
       }
-      const ScopedCpuAffinity network_affinity(options.worker_cpus);
-      return transport::MakeSimulatedNetworkChannel(std::move(channel), options.network);
+      if (network_thread_ == nullptr) {
+        const ScopedCpuAffinity affinity(options.worker_cpus);
+        network_thread_ = std::make_shared<transport::NetworkThread>();
+      }
+      return transport::MakeSimulatedNetworkChannel(std::move(channel), options.network, network_thread_);
     });
   }
   return factories;

@@ -62,6 +62,7 @@ class OverlapRig {
   };
   std::vector<Worker> experts_;
   std::vector<std::function<void(absl::Duration, double)>> set_speed_;  // of each polled network
+  std::shared_ptr<transport::NetworkThread> network_thread_;            // of all other networks
   std::unique_ptr<compute::Backend> router_backend_;
   // Only without workers.
   std::unique_ptr<expert_worker::ExpertStore> inline_store_;

@@ -2,18 +2,10 @@
 
 #include <sys/prctl.h>
 
-#include <algorithm>
 #include <atomic>
 #include <functional>
-#include <limits>
-#include <map>
-#include <thread>
 #include <utility>
-#include <vector>
 
-#include "absl/base/thread_annotations.h"
-#include "absl/synchronization/mutex.h"
-#include "absl/time/clock.h"
 #include "base/thread_name.h"
 #include "transport/frame_damage.h"
 #include "transport/pending_frames.h"
@@ -22,144 +14,6 @@ namespace tandem::transport {
 namespace {
 
 constexpr size_t kMaxFrames = 4096;
-// How long a line's thread spins before a delivery: as late as it woke up lately, which depends on whether its core is
-// busy, within these bounds. What it spins it takes from whoever shares the core.
-constexpr absl::Duration kLeastSpin = absl::Microseconds(10);
-constexpr absl::Duration kMostSpin = absl::Microseconds(100);
-
-// Carries deliveries of one direction to their times. Shared with callbacks of the inner channel, which may come late.
-class Line {
- public:
-  explicit Line(const NetworkConditions& conditions)
-      : latency_(conditions.latency), bytes_per_second_(conditions.bytes_per_second) {}
-
-  // Of what is sent from now on.
-  void SetSpeed(absl::Duration latency, double bytes_per_second) {
-    absl::MutexLock lock(&mutex_);
-    latency_ = latency;
-    bytes_per_second_ = bytes_per_second;
-  }
-
-  // Calls `deliver` when `bytes` have crossed; `lost` when the line is cut before.
-  void Send(size_t bytes, const CrossingFate& fate, std::function<void()> deliver, std::function<void()> lost) {
-    bool cut = false;
-    {
-      absl::MutexLock lock(&mutex_);
-      cut = stopping_;
-      if (!cut) {
-        under_way_.emplace(DueTime(bytes, fate), Parcel{std::move(deliver), std::move(lost)});
-        NoteNext();
-        changed_.Signal();
-      }
-    }
-    if (cut) {
-      lost();
-    }
-  }
-
-  // Delivers what is due. Costs a load and a look at the clock when nothing is.
-  void DeliverDue() {
-    while (absl::ToUnixNanos(absl::Now()) >= next_due_ns_.load(std::memory_order_acquire)) {
-      std::function<void()> deliver;
-      {
-        absl::MutexLock lock(&mutex_);
-        if (under_way_.empty() || under_way_.begin()->first > absl::Now()) {
-          return;
-        }
-        deliver = TakeFirst();
-      }
-      deliver();
-    }
-  }
-
-  // Delivers until the line is cut.
-  void Run() {
-    while (const std::function<void()> deliver = Next()) {
-      deliver();
-    }
-  }
-
-  void Cut() {
-    std::multimap<absl::Time, Parcel> lost;
-    {
-      absl::MutexLock lock(&mutex_);
-      stopping_ = true;
-      lost.swap(under_way_);
-      NoteNext();
-      changed_.Signal();
-    }
-    for (auto& [due, parcel] : lost) {
-      parcel.lost();
-    }
-  }
-
- private:
-  struct Parcel {
-    std::function<void()> deliver;
-    std::function<void()> lost;
-  };
-
-  absl::Time DueTime(size_t bytes, const CrossingFate& fate) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    free_at_ = std::max(free_at_, absl::Now()) + fate.stall;
-    if (bytes_per_second_ > 0) {
-      free_at_ += absl::Seconds(static_cast<double>(bytes) / bytes_per_second_);
-    }
-    return free_at_ + latency_ + fate.delay;
-  }
-
-  void NoteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    next_due_ns_.store(under_way_.empty() ? kNever : absl::ToUnixNanos(under_way_.begin()->first),
-                       std::memory_order_release);
-  }
-
-  std::function<void()> TakeFirst() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    std::function<void()> deliver = std::move(under_way_.begin()->second.deliver);
-    under_way_.erase(under_way_.begin());
-    NoteNext();
-    return deliver;
-  }
-
-  // The next delivery, at its time; null when the line is cut.
-  std::function<void()> Next() {
-    absl::ReleasableMutexLock lock(&mutex_);
-    while (!stopping_) {
-      if (under_way_.empty()) {
-        changed_.Wait(&mutex_);
-        continue;
-      }
-      const absl::Time due = under_way_.begin()->first;
-      if (const absl::Time wake = due - spin_; absl::Now() < wake) {
-        if (changed_.WaitWithDeadline(&mutex_, wake)) {
-          NoteLateness(absl::Now() - wake);
-        }
-        continue;
-      }
-      std::function<void()> deliver = TakeFirst();
-      lock.Release();
-      while (absl::Now() < due) {
-      }
-      return deliver;
-    }
-    return nullptr;
-  }
-
-  // Late wake-ups count at once, early ones little by little.
-  void NoteLateness(absl::Duration late) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    spin_ = std::clamp(std::max(kLeastSpin + late, 0.9 * spin_), kLeastSpin, kMostSpin);
-  }
-
-  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
-
-  absl::Mutex mutex_;
-  absl::CondVar changed_;
-  absl::Duration latency_ ABSL_GUARDED_BY(mutex_);
-  double bytes_per_second_ ABSL_GUARDED_BY(mutex_);
-  std::multimap<absl::Time, Parcel> under_way_ ABSL_GUARDED_BY(mutex_);
-  std::atomic<int64_t> next_due_ns_ = kNever;  // of under_way_, for a look without the lock
-  absl::Time free_at_ ABSL_GUARDED_BY(mutex_);
-  absl::Duration spin_ ABSL_GUARDED_BY(mutex_) = kMostSpin;
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
-};
 
 // One frame's way there and back. Held by whatever happens to it next.
 struct Journey {
@@ -172,10 +26,11 @@ struct Journey {
 // inner channel, which may not be destroyed on a thread that answers.
 class Path {
  public:
-  Path(const std::string& worker, const NetworkConditions& conditions)
+  Path(const std::string& worker, const NetworkConditions& conditions, std::shared_ptr<NetworkCarrier> there,
+       std::shared_ptr<NetworkCarrier> home)
       : pending(std::make_shared<PendingFrames>(worker, kMaxFrames, std::make_shared<DeadlineQueue>())),
-        out(conditions),
-        back(conditions) {}
+        out(std::move(there), conditions),
+        back(std::move(home), conditions) {}
 
   void Lose(uint64_t id) const { pending->Complete(id, absl::UnavailableError("lost on the simulated network")); }
 
@@ -189,8 +44,8 @@ class Path {
   }
 
   const std::shared_ptr<PendingFrames> pending;
-  Line out;
-  Line back;
+  NetworkLine out;
+  NetworkLine back;
 
  private:
   void Return(const Journey& journey, absl::StatusOr<CombineFrame> result) const {
@@ -211,7 +66,7 @@ class Path {
 class Arrivals final : public FrameSource {
  public:
   explicit Arrivals(std::shared_ptr<Path> path) : path_(std::move(path)) {}
-  void Poll() override { path_->out.DeliverDue(); }
+  void Poll() override { path_->out.carrier().DeliverDue(); }
 
  private:
   const std::shared_ptr<Path> path_;
@@ -219,27 +74,18 @@ class Arrivals final : public FrameSource {
 
 class SimulatedNetworkChannel : public ExpertChannel {
  public:
-  SimulatedNetworkChannel(std::unique_ptr<ExpertChannel> inner, const NetworkConditions& conditions)
-      : conditions_(conditions), inner_(std::move(inner)), path_(std::make_shared<Path>(inner_->name(), conditions)) {}
+  // `thread` delivers; null: both ends poll.
+  SimulatedNetworkChannel(std::unique_ptr<ExpertChannel> inner, const NetworkConditions& conditions,
+                          std::shared_ptr<NetworkThread> thread)
+      : conditions_(conditions),
+        inner_(std::move(inner)),
+        thread_(std::move(thread)),
+        path_(std::make_shared<Path>(inner_->name(), conditions, NewCarrier(), NewCarrier())) {}
 
   ~SimulatedNetworkChannel() override {
     path_->out.Cut();
     path_->back.Cut();
-    for (std::thread& thread : threads_) {
-      thread.join();
-    }
     path_->pending->Close(absl::UnavailableError("channel closed"));
-  }
-
-  // Once at most; without it both ends poll.
-  void StartThreads() {
-    for (Line Path::*line : {&Path::out, &Path::back}) {
-      threads_.emplace_back([path = path_, line] {
-        SetThreadName("network");
-        prctl(PR_SET_TIMERSLACK, 1UL);  // nanoseconds that the system may let its sleeps grow by; 50 µs otherwise
-        ((*path).*line).Run();
-      });
-    }
   }
 
   std::function<void(absl::Duration, double)> speed_setter() const {
@@ -256,8 +102,8 @@ class SimulatedNetworkChannel : public ExpertChannel {
   absl::string_view transport() const override { return inner_->transport(); }
   void Poll() override {
     inner_->Poll();
-    if (threads_.empty()) {
-      path_->back.DeliverDue();
+    if (thread_ == nullptr) {
+      path_->back.carrier().DeliverDue();
     }
   }
   void CancelCalls() override { inner_->CancelCalls(); }
@@ -288,7 +134,11 @@ class SimulatedNetworkChannel : public ExpertChannel {
   }
 
  private:
-  // At the worker; on a thread that the channel outlives.
+  std::shared_ptr<NetworkCarrier> NewCarrier() const {
+    return thread_ == nullptr ? std::make_shared<NetworkCarrier>() : thread_->carrier();
+  }
+
+  // At the worker; not after Cut.
   void Arrive(const std::shared_ptr<const Journey>& journey) {
     DispatchFrame frame = journey->frame;
     if (const uint64_t seed = journey->fate.out.damage_seed; seed != 0) {
@@ -310,22 +160,36 @@ class SimulatedNetworkChannel : public ExpertChannel {
 
   const NetworkConditions conditions_;
   const std::unique_ptr<ExpertChannel> inner_;
+  const std::shared_ptr<NetworkThread> thread_;
   std::atomic<uint64_t> frames_ = 0;
   const std::shared_ptr<Path> path_;
-  std::vector<std::thread> threads_;
 };
 
 }  // namespace
 
+NetworkThread::NetworkThread()
+    : carrier_(std::make_shared<NetworkCarrier>()), thread_([carrier = carrier_] {
+        SetThreadName("network");
+        prctl(PR_SET_TIMERSLACK, 1UL);  // nanoseconds that the system may let its sleeps grow by; 50 µs otherwise
+        carrier->Run();
+      }) {}
+
+NetworkThread::~NetworkThread() {
+  carrier_->Stop();
+  thread_.join();
+}
+
 std::unique_ptr<ExpertChannel> MakeSimulatedNetworkChannel(std::unique_ptr<ExpertChannel> inner,
-                                                           const NetworkConditions& conditions) {
-  auto channel = std::make_unique<SimulatedNetworkChannel>(std::move(inner), conditions);
-  channel->StartThreads();
-  return channel;
+                                                           const NetworkConditions& conditions,
+                                                           std::shared_ptr<NetworkThread> thread) {
+  if (thread == nullptr) {
+    thread = std::make_shared<NetworkThread>();
+  }
+  return std::make_unique<SimulatedNetworkChannel>(std::move(inner), conditions, std::move(thread));
 }
 
 PolledNetwork MakePolledNetworkChannel(std::unique_ptr<ExpertChannel> inner, const NetworkConditions& conditions) {
-  auto channel = std::make_unique<SimulatedNetworkChannel>(std::move(inner), conditions);
+  auto channel = std::make_unique<SimulatedNetworkChannel>(std::move(inner), conditions, nullptr);
   PolledNetwork network;
   network.arrivals = channel->arrivals();
   network.set_speed = channel->speed_setter();

@@ -6,19 +6,37 @@
 
 #include <functional>
 #include <memory>
+#include <thread>
 
 #include "transport/expert_channel.h"
 #include "transport/network_fate.h"
+#include "transport/network_line.h"
 
 namespace tandem::transport {
 
-// Wraps `inner`. Handshake and LoadExperts pass through at once. Three threads for each channel: two "network", one for each direction, which
-// sleep until shortly before a frame is due and spin the rest, so delays are exact to a few microseconds; "deadlines"
-// ends frames whose time is up on the way. Destroying the channel ends frames that are on their way with UNAVAILABLE.
-std::unique_ptr<ExpertChannel> MakeSimulatedNetworkChannel(std::unique_ptr<ExpertChannel> inner,
-                                                           const NetworkConditions& conditions);
+// A thread ("network") that carries the frames of simulated channels, all that it is given to: where several of them share
+// a CPU with what is measured, one thread takes less from it than many. Thread-safe. Not to be destroyed on itself.
+class NetworkThread {
+ public:
+  NetworkThread();
+  ~NetworkThread();
+  NetworkThread(const NetworkThread&) = delete;
 
-// The same without network threads, which would take processor time from what is measured: the worker's thread polls
+  const std::shared_ptr<NetworkCarrier>& carrier() const { return carrier_; }
+
+ private:
+  const std::shared_ptr<NetworkCarrier> carrier_;
+  std::thread thread_;
+};
+
+// Wraps `inner`. Handshake and LoadExperts pass through at once. `thread` carries the frames, one of the channel's own if
+// null; another, "deadlines", ends those whose time is up on the way. Destroying the channel ends frames that are on
+// their way with UNAVAILABLE.
+std::unique_ptr<ExpertChannel> MakeSimulatedNetworkChannel(std::unique_ptr<ExpertChannel> inner,
+                                                           const NetworkConditions& conditions,
+                                                           std::shared_ptr<NetworkThread> thread = nullptr);
+
+// The same without a network thread, which would take processor time from what is measured: the worker's thread polls
 // `arrivals`, the router's the channel. Both have to spin while frames are on their way, as nobody wakes them.
 struct PolledNetwork {
   std::unique_ptr<ExpertChannel> channel;  // destroyed when no frame is on its way, or when `arrivals` is polled no more
