@@ -21,6 +21,7 @@ constexpr int kLargestBatch = 64;
 constexpr int kShortContext = 16;
 constexpr int kLongContext = 384;
 constexpr int kLongBatches[] = {8, 16, 32};
+constexpr int kHalves[] = {1, 2, 4, 8, 16, 32};  // micro-batches of batches that are cut in two
 constexpr int kPrompts[] = {128, 256, 512};
 constexpr int kLongestPrompt = 512;
 constexpr int kManyWorkers = 3;
@@ -60,6 +61,7 @@ absl::StatusOr<Rigs> StartRigs(const std::shared_ptr<const OpenedModel>& opened,
 // after, but for steps over a network, most of which no slow machine makes longer.
 struct Samples {
   std::map<int, std::vector<MeasuredStep>> one, inside, many, network, long_context, prompts;
+  std::map<int, std::vector<MeasuredStep>> one_cut, network_cut;  // in two, by the size of a half
   std::vector<MeasuredStep> reference;
 };
 
@@ -70,15 +72,23 @@ class Round {
   absl::Status Measure() {
     RETURN_IF_ERROR(MeasureReference());
     for (const int batch : kBatches) {
-      RETURN_IF_ERROR(Decode(*rigs_.one, batch, kShortContext, samples_.one));
-      RETURN_IF_ERROR(Decode(*rigs_.inside, batch, kShortContext, samples_.inside));
-      RETURN_IF_ERROR(Decode(*rigs_.many, batch, kShortContext, samples_.many));
+      RETURN_IF_ERROR(Decode(*rigs_.one, {.batch = batch}, samples_.one[batch]));
+      RETURN_IF_ERROR(Decode(*rigs_.inside, {.batch = batch}, samples_.inside[batch]));
+      RETURN_IF_ERROR(Decode(*rigs_.many, {.batch = batch}, samples_.many[batch]));
       RETURN_IF_ERROR(MeasureReference());
-      RETURN_IF_ERROR(Decode(*rigs_.network, batch, kShortContext, samples_.network));
+      RETURN_IF_ERROR(Decode(*rigs_.network, {.batch = batch}, samples_.network[batch]));
+      relative_.clear();
+    }
+    for (const int half : kHalves) {
+      const LayoutRun cut{.batch = 2 * half, .micro_batches = 2};
+      RETURN_IF_ERROR(Decode(*rigs_.one, cut, samples_.one_cut[half]));
+      RETURN_IF_ERROR(MeasureReference());
+      RETURN_IF_ERROR(Decode(*rigs_.network, cut, samples_.network_cut[half]));
       relative_.clear();
     }
     for (const int batch : kLongBatches) {
-      RETURN_IF_ERROR(Decode(*rigs_.one, batch, kLongContext, samples_.long_context));
+      const LayoutRun run{.batch = batch, .context = kLongContext};
+      RETURN_IF_ERROR(Decode(*rigs_.one, run, samples_.long_context[batch]));
     }
     for (const int tokens : kPrompts) {
       ASSIGN_OR_RETURN(samples_.prompts[tokens].emplace_back(), MeasurePrefill(rigs_.one->engine(), tokens));
@@ -88,10 +98,12 @@ class Round {
   }
 
  private:
-  absl::Status Decode(OverlapRig& rig, int batch, int context, std::map<int, std::vector<MeasuredStep>>& into) {
-    const LayoutRun run = {.batch = batch, .context = context, .steps = StepsFor(batch, steps_)};
-    ASSIGN_OR_RETURN(into[batch].emplace_back(), MeasureLayout(rig.engine(), run));
-    relative_.push_back(&into[batch].back());
+  // With a short context unless `run` has another.
+  absl::Status Decode(OverlapRig& rig, LayoutRun run, std::vector<MeasuredStep>& into) {
+    run.context = std::max(run.context, kShortContext);
+    run.steps = StepsFor(run.batch, steps_);
+    ASSIGN_OR_RETURN(into.emplace_back(), MeasureLayout(rig.engine(), run));
+    relative_.push_back(&into.back());
     return absl::OkStatus();
   }
 
@@ -132,6 +144,8 @@ class Fit {
         network_(Medians(samples.network, 1)),
         long_context_(Medians(samples.long_context, reference_)),
         prompts_(Medians(samples.prompts, reference_)),
+        one_cut_(Medians(samples.one_cut, reference_)),
+        network_cut_(Medians(samples.network_cut, 1)),
         layers_(layers),
         moe_layers_(std::max(moe_layers, 1)) {
     parts_.reference_step = reference_;
@@ -145,12 +159,18 @@ class Fit {
     parts_.step = Decoding([](int, const MeasuredStep& step) { return step.rest; });
     FitExperts();
     FitNetwork();
+    // More threads on the workers' side also hold up what the router does between its layers.
     parts_.router_frame = Decoding([&](int batch, const MeasuredStep& step) {
-      return (many_.at(batch).router - step.router) / layers_ / (kManyWorkers - 1);
+      const MeasuredStep& many = many_.at(batch);
+      return (many.router + many.rest - step.router - step.rest) / layers_ / (kManyWorkers - 1);
     });
     parts_.worker_frame = Decoding(
         [&](int batch, const MeasuredStep& step) { return (Away(many_.at(batch)) - Away(step)) / (kManyWorkers - 1); });
     AddPrompts();
+    parts_.router_again = RouterAgain(parts_.router, one_cut_);
+    parts_.experts_again = ExpertsAgain(parts_.experts, one_cut_);
+    parts_.network_router_again = RouterAgain(parts_.network_router, network_cut_);
+    parts_.network_experts_again = ExpertsAgain(parts_.network_experts, network_cut_);
     return parts_;
   }
 
@@ -196,6 +216,30 @@ class Fit {
     parts_.decode_position = std::max(slopes[slopes.size() / 2], 0.0);
   }
 
+  // What two halves take together, without what the first one takes.
+  Curve RouterAgain(const Curve& router, const ByBatch& cut) const {
+    return Again(router, cut, [&](int half, const MeasuredStep& step) { return RouterLayer(2 * half, step); });
+  }
+  Curve ExpertsAgain(const Curve& experts, const ByBatch& cut) const {
+    return Again(experts, cut, [&](int, const MeasuredStep& step) { return step.expert / moe_layers_; });
+  }
+  // Beyond the largest half the difference stays what it is there: reading the weights.
+  static Curve Again(const Curve& first, const ByBatch& cut,
+                     const std::function<double(int, const MeasuredStep&)>& both_halves) {
+    Points points;
+    double saved = 0;
+    for (const auto& [half, step] : cut) {
+      saved = 2 * first.At(half) - both_halves(half, step);
+      points.emplace_back(half, std::max(first.At(half) - saved, 0.0));
+    }
+    for (const auto& [size, seconds] : first.points()) {
+      if (size > cut.rbegin()->first) {
+        points.emplace_back(size, std::max(seconds - saved, 0.0));
+      }
+    }
+    return Curve(std::move(points));
+  }
+
   Curve Decoding(const std::function<double(int, const MeasuredStep&)>& value) const {
     Points points;
     for (const auto& [batch, step] : one_) {
@@ -230,7 +274,7 @@ class Fit {
   }
 
   const double reference_;
-  const ByBatch one_, inside_, many_, network_, long_context_, prompts_;
+  const ByBatch one_, inside_, many_, network_, long_context_, prompts_, one_cut_, network_cut_;
   const double layers_;
   const double moe_layers_;
   MeasuredParts parts_;

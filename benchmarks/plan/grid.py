@@ -4,7 +4,8 @@ Layouts are decoding steps: `batch` sequences with `context` tokens each in the 
 cores; several workers take turns on one core; `latency_ms` is injected, one way; `micro_batches` is the cut.
 
 The calibration (`tandem bench hardware`) measures batches at contexts 16 and 384, with 0, 1 and 3 workers, without a
-network and at 1 ms, never cut. Every layout below differs from all of those in at least one of these.
+network and at 1 ms, whole and, at context 16, cut in two. Every layout below differs from all of those in its context at
+least.
 """
 
 

@@ -99,7 +99,8 @@ const MeasuredParts* FindMeasured(const DeviceProfile& device, const std::string
 }
 
 void UseRoofline(const Roofline& roofline, const ModelProfile& model, const DeviceProfile& router, PartCosts& costs) {
-  costs.router = Sample([&](double tokens) { return roofline.RouterLayer(tokens); });
+  costs.router = costs.router_again = Sample([&](double tokens) { return roofline.RouterLayer(tokens); });
+  costs.experts = costs.experts_again = Sample([&](double tokens) { return roofline.Experts(tokens); });
   costs.dense = Sample([&](double tokens) { return roofline.Mlp(model.dense_parameters, tokens); });
   costs.shared = Sample([&](double tokens) { return roofline.Mlp(model.shared_parameters, tokens); });
   costs.head = Sample([&](double rows) { return roofline.Head(rows); });
@@ -110,8 +111,13 @@ void UseRoofline(const Roofline& roofline, const ModelProfile& model, const Devi
 
 void UseMeasuredRouter(const MeasuredParts& parts, const ClusterLayout& layout, bool network, PartCosts& costs) {
   const double more_frames = std::max(layout.workers - 1, 0);
+  const auto with_frames = [&](const Curve& router) {
+    return Sample([&](double n) { return router.At(n) + more_frames * parts.router_frame.At(n); });
+  };
   const Curve& router = network ? parts.network_router : parts.router;
-  costs.router = Sample([&](double n) { return router.At(n) + more_frames * parts.router_frame.At(n); });
+  const Curve& again = network ? parts.network_router_again : parts.router_again;
+  costs.router = with_frames(router);
+  costs.router_again = with_frames(again.empty() ? router : again);
   costs.dense = {};
   costs.shared = parts.shared;
   costs.head = parts.head;
@@ -121,11 +127,16 @@ void UseMeasuredRouter(const MeasuredParts& parts, const ClusterLayout& layout, 
 }
 
 // Measured on one worker that holds all experts: several devices divide everything but a call's fixed part.
-Curve MeasuredExperts(const MeasuredParts& parts, const ClusterLayout& layout, bool network) {
-  const Curve& experts = network ? parts.network_experts : parts.experts;
+void UseMeasuredExperts(const MeasuredParts& parts, const ClusterLayout& layout, bool network, PartCosts& costs) {
   const double devices = layout.devices_of_workers();
   const double more_turns = static_cast<double>(layout.workers) / devices - 1;
-  return Sample([&](double n) { return experts.At(n) / devices + more_turns * parts.worker_frame.At(n); });
+  const auto divided = [&](const Curve& experts) {
+    return Sample([&](double n) { return experts.At(n) / devices + more_turns * parts.worker_frame.At(n); });
+  };
+  const Curve& experts = network ? parts.network_experts : parts.experts;
+  const Curve& again = network ? parts.network_experts_again : parts.experts_again;
+  costs.experts = divided(experts);
+  costs.experts_again = divided(again.empty() ? experts : again);
 }
 
 void AddWire(const ModelProfile& model, const LinkProfile& link, const ClusterLayout& layout,
@@ -151,8 +162,8 @@ void AddWire(const ModelProfile& model, const LinkProfile& link, const ClusterLa
 }
 
 void SlowDown(double factor, PartCosts& costs) {
-  for (Curve* curve : {&costs.router, &costs.dense, &costs.shared, &costs.experts, &costs.hand_off, &costs.wake_up,
-                       &costs.head, &costs.step}) {
+  for (Curve* curve : {&costs.router, &costs.router_again, &costs.dense, &costs.shared, &costs.experts,
+                       &costs.experts_again, &costs.hand_off, &costs.wake_up, &costs.head, &costs.step}) {
     *curve = Scaled(*curve, factor);
   }
   costs.decode_position *= factor;
@@ -161,10 +172,10 @@ void SlowDown(double factor, PartCosts& costs) {
 
 }  // namespace
 
-double PartCosts::RouterLayer(const MicroBatchWork& work, bool has_experts) const {
+double PartCosts::RouterLayer(const MicroBatchWork& work, bool has_experts, bool again) const {
   const auto tokens = static_cast<double>(work.tokens);
-  return router.At(tokens) + (has_experts ? 0 : dense.At(tokens)) + work.decode_positions * decode_position +
-         work.prompt_positions * prompt_position;
+  return (again ? router_again : router).At(tokens) + (has_experts ? 0 : dense.At(tokens)) +
+         work.decode_positions * decode_position + work.prompt_positions * prompt_position;
 }
 
 double ExpectedDistinct(double choices, double picks, double tokens) {
@@ -193,11 +204,13 @@ PartCosts MakePartCosts(const ModelProfile& model, const DeviceProfile& router, 
   }
   costs.experts_inside = layout.workers == 0;
   if (costs.experts_inside) {
-    costs.experts =
-        on_router != nullptr ? on_router->inline_experts : Sample([&](double n) { return roofline.Experts(n); });
+    if (on_router != nullptr) {
+      costs.experts = costs.experts_again = on_router->inline_experts;
+    }
   } else {
-    costs.experts = on_worker != nullptr ? MeasuredExperts(*on_worker, layout, network)
-                                         : Sample([&](double n) { return roofline.Experts(n); });
+    if (on_worker != nullptr) {
+      UseMeasuredExperts(*on_worker, layout, network, costs);
+    }
     const double frames = on_router == nullptr ? link.frame_overhead : 0;
     const Curve hand_off = on_router == nullptr ? Curve() : network ? on_router->network_hand_off : on_router->hand_off;
     costs.hand_off = Sample([&](double n) { return hand_off.At(n) / 2 + frames; });

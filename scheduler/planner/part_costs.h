@@ -40,10 +40,12 @@ struct MicroBatchWork {
 };
 
 struct PartCosts {
-  Curve router;  // router half of a layer, apart from cached positions
-  Curve dense;   // added in a layer without experts
+  Curve router;        // router half of a layer, apart from cached positions
+  Curve router_again;  // the same right after another micro-batch's, whose weights are in the caches still
+  Curve dense;         // added in a layer without experts
   Curve shared;
   Curve experts;                // one layer's routed ones on the busiest device, by the tokens of all frames
+  Curve experts_again;          // the same right after others of that layer
   bool experts_inside = false;  // the router itself computes them, between the halves of a layer
   Curve hand_off;               // one way of a dispatch apart from latency and bytes
   Curve wake_up;                // added to experts that were idle for longer than `worker_spin`
@@ -58,7 +60,8 @@ struct PartCosts {
   double decode_position = 0;  // per layer
   double prompt_position = 0;
 
-  double RouterLayer(const MicroBatchWork& work, bool has_experts) const;
+  // `again`: the router's last work was of the same layer.
+  double RouterLayer(const MicroBatchWork& work, bool has_experts, bool again) const;
 };
 
 // `slowdown` multiplies everything that is computed, and nothing that is sent: for a machine that runs slower than its

@@ -82,6 +82,7 @@ TEST(PartCosts, MeasuredPartsOfTheShapeTakePrecedence) {
   ClusterLayout layout = {.routers = 1, .workers = 3, .worker_devices = 1};
   PartCosts costs = MakePartCosts(input.model, input.router, input.worker, input.link, input.routing, layout, 1);
   EXPECT_EQ(costs.router.At(5), 1e-3);
+  EXPECT_EQ(costs.router_again.At(5), 1e-3) << "nothing is known of later micro-batches";
   EXPECT_NEAR(costs.experts.At(5), 3e-3 + 2e-4, 1e-12) << "three workers take turns on one device";
   input.link.latency = 1e-3;
   costs = MakePartCosts(input.model, input.router, input.worker, input.link, input.routing, layout, 1);

@@ -39,9 +39,28 @@ TEST(Plan, OneMicroBatchWithoutNetworkIsTheSumOfItsParts) {
   const PlanResult plan = PredictOrDie(input);
   // Of the first step, in which all sequences compute the last token of their prompt.
   const MicroBatchWork work = {.tokens = 8, .prompt_tokens = 8, .prompt_positions = 8 * 100.0};
-  const double expected = costs.RouterLayer(work, false) + 11 * costs.RouterLayer(work, true) +
+  const double expected = costs.RouterLayer(work, false, false) + 11 * costs.RouterLayer(work, true, false) +
                           11 * costs.experts.At(8) + costs.head.At(8) + costs.step.At(8);
   EXPECT_NEAR(plan.simulation.step_seconds[0], expected, 1e-12);
+}
+
+TEST(Plan, LaterMicroBatchesOfALayerFindItsWeightsInTheCache) {
+  PlanInput input = Decoding(8, 100);
+  input.layout.micro_batches = 2;
+  input.model.shared_parameters = 0;
+  input.link = {};
+  MeasuredParts parts;
+  parts.router = Curve::Constant(1e-6);
+  parts.experts = Curve::Constant(5e-3);  // what the step waits for
+  input.router.measured = input.worker.measured = {{input.model.Shape(), parts}};
+  const double alike = PredictOrDie(input).simulation.step_seconds[0];
+  parts.experts_again = Curve::Constant(2e-3);
+  input.router.measured = input.worker.measured = {{input.model.Shape(), parts}};
+  const double cached = PredictOrDie(input).simulation.step_seconds[0];
+  EXPECT_NEAR(alike - cached, 11 * 3e-3, 1e-9);
+  parts.router_again = Curve::Constant(0);
+  input.router.measured = input.worker.measured = {{input.model.Shape(), parts}};
+  EXPECT_LE(PredictOrDie(input).simulation.step_seconds[0], cached);
 }
 
 TEST(Plan, ExpertsInsideTheRouterAddUpToo) {
@@ -51,8 +70,8 @@ TEST(Plan, ExpertsInsideTheRouterAddUpToo) {
       MakePartCosts(input.model, input.router, input.worker, input.link, input.routing, input.layout, 1);
   const PlanResult plan = PredictOrDie(input);
   const MicroBatchWork work = {.tokens = 8, .prompt_tokens = 8, .prompt_positions = 8 * 100.0};
-  const double expected = costs.RouterLayer(work, false) +
-                          11 * (costs.RouterLayer(work, true) + costs.experts.At(8) + costs.shared.At(8)) +
+  const double expected = costs.RouterLayer(work, false, false) +
+                          11 * (costs.RouterLayer(work, true, false) + costs.experts.At(8) + costs.shared.At(8)) +
                           costs.head.At(8) + costs.step.At(8);
   EXPECT_NEAR(plan.simulation.step_seconds[0], expected, 1e-12);
   EXPECT_EQ(plan.worker_utilisation, 0);

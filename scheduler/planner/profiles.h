@@ -57,6 +57,11 @@ struct MeasuredParts {
   Curve network_router;
   Curve network_experts;
   Curve network_hand_off;      // without the network's latency
+  // The same where the micro-batch before was in the same layer: its weights are in the caches. Empty: no difference.
+  Curve router_again;
+  Curve experts_again;
+  Curve network_router_again;
+  Curve network_experts_again;
   Curve router_frame;          // on the router for each worker beyond the first
   Curve worker_frame;          // on the workers' device for each worker beyond the first that takes turns on it
   double decode_position = 0;  // one row against one cached position of a layer, decoding

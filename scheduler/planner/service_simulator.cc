@@ -24,6 +24,7 @@ struct RouterState {
   std::optional<Pipeline> pipeline;
   std::optional<PipelineTask> task;  // being carried out
   bool waits = false;                // for an arrival of a micro-batch
+  int last_layer = -1;               // of the step's router halves
   double step_begin = 0;
   double forward_begin = 0;
   double busy_until = 0;
@@ -145,6 +146,7 @@ class Service {
     }
     router.pipeline.emplace(shape_, router.step->follows);
     router.costs.assign(router.step->micro_batches.size(), {});
+    router.last_layer = -1;
     router.step_begin = router.forward_begin = now_;
     Continue(r);
   }
@@ -184,7 +186,8 @@ class Service {
       seconds += shared;
     }
     if (task.kind == PipelineTask::Kind::kAdvance && task.layer < static_cast<int>(shape_.experts.size())) {
-      double half = costs_.RouterLayer(work, shape_.experts[task.layer]);
+      double half = costs_.RouterLayer(work, shape_.experts[task.layer], task.layer == router.last_layer);
+      router.last_layer = task.layer;
       if (costs_.experts_inside && shape_.experts[task.layer]) {
         half += costs_.experts.At(tokens);
       }

@@ -28,7 +28,9 @@ double SimulatedWorkers::Start(double now) {
     }
   }
   const bool asleep = now - busy_until_ > costs_.worker_spin;
-  const double seconds = costs_.experts.At(tokens) + (asleep ? costs_.wake_up.At(tokens) : 0);
+  const Curve& experts = layer == last_layer_ ? costs_.experts_again : costs_.experts;
+  last_layer_ = layer;
+  const double seconds = experts.At(tokens) + (asleep ? costs_.wake_up.At(tokens) : 0);
   busy_ += seconds;
   busy_until_ = now + seconds;
   return seconds;

@@ -52,6 +52,7 @@ class SimulatedWorkers {
   const int max_pairs_;
   std::deque<SimulatedFrame> waiting_;     // by arrival
   std::vector<SimulatedFrame> computing_;  // of one layer
+  int last_layer_ = -1;                    // that was computed
   double busy_until_ = 0;
   double busy_ = 0;
 };
