@@ -103,6 +103,9 @@ void Gemv(benchmark::State& state) { RunLinear(state, 32768, 2048); }
 
 void Gemm(benchmark::State& state) { RunLinear(state, 4096, 2048); }
 
+// 256 KiB in bf16: what the kernel does where no memory binds it.
+void GemmInCache(benchmark::State& state) { RunLinear(state, 256, 512); }
+
 // --- experts: OLMoE's shape
 // -------------------------------------------------------------------------------------------
 
@@ -246,6 +249,7 @@ void RegisterAll() {
   Register("BoundMultiplyAdd", BoundMultiplyAdd, {}, {});
   Register("Gemv", Gemv, {"bits", "rows"}, {{16, 32}, {1, 2, 4}});
   Register("Gemm", Gemm, {"bits", "rows"}, {{16, 32}, {12, 64, 512}});
+  Register("GemmInCache", GemmInCache, {"bits", "rows"}, {{16, 32}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, 16}});
   Register("GroupedMlp", GroupedMlp, {"rows"}, {{1, 8, 32, 512}});
   Register("AttentionDecode", Attention, {"bits", "kv_heads", "rows", "context"},
            {{8, 9, 16, 32}, {4, 16}, {1}, {128, 4096, 32768}});

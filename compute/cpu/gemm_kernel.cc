@@ -48,20 +48,22 @@ void Multiply(const std::byte* const* weights, int64_t cols, const float* x, int
     }
   }
   for (int64_t k = 0; k < cols; ++k) {
-    VF w_low[kColumns];
-    VF w_high[kColumns];
+    const float* x_k = x;
 #pragma GCC unroll 4
     for (int c = 0; c < kColumns; ++c) {
-      LoadWeights<kIsBF16>(from[c], w_low[c], w_high[c]);
+      VF w_low;
+      VF w_high;
+      LoadWeights<kIsBF16>(from[c], w_low, w_high);
       from[c] += kStep;
-    }
+      // Registers are full: x is read again for every column, which the compiler would avoid and spill sums instead.
+      if constexpr (kRows == 3 && kColumns > 1) {
+        asm("" : "+r"(x_k));
+      }
 #pragma GCC unroll 12
-    for (int r = 0; r < kRows; ++r) {
-      const VF v = hn::Set(df, x[r]);
-#pragma GCC unroll 4
-      for (int c = 0; c < kColumns; ++c) {
-        low[c][r] = Fma(v, w_low[c], low[c][r]);
-        high[c][r] = Fma(v, w_high[c], high[c][r]);
+      for (int r = 0; r < kRows; ++r) {
+        const VF v = hn::Set(df, x_k[r]);
+        low[c][r] = Fma(v, w_low, low[c][r]);
+        high[c][r] = Fma(v, w_high, high[c][r]);
       }
     }
     x += x_stride;
@@ -97,6 +99,13 @@ struct Kernels {
 #endif
 };
 
+// Tiles that do not fit the registers take two passes. Four rows are the worst of them: eight chains, where the latency
+// of multiply-adds wants ten, and too many registers for a second column.
+constexpr int FirstPassRows(int tile_rows) {
+  static_assert(2 * kRegisterRows >= kMaxTileRows);
+  return tile_rows <= kRegisterRows ? tile_rows : tile_rows == 9 || tile_rows > 10 ? 6 : 5;
+}
+
 template <bool kIsBF16>
 void MultiplyColumns(const std::byte* panels, int64_t panel_bytes, int num_panels, int64_t cols, const float* x_tile,
                      int tile_rows, int first_row, int rows, float* out) {
@@ -121,12 +130,11 @@ void MultiplyColumns(const std::byte* panels, int64_t panel_bytes, int num_panel
 
 void MultiplyPanels(const std::byte* panels, int64_t panel_bytes, int num_panels, bool is_bf16, int64_t cols,
                     const float* x_tile, int tile_rows, float* out) {
-  const int passes = (tile_rows + kRegisterRows - 1) / kRegisterRows;
-  for (int pass = 0; pass < passes; ++pass) {
-    const int begin = tile_rows * pass / passes;
-    const int rows = tile_rows * (pass + 1) / passes - begin;
-    const auto multiply = is_bf16 ? MultiplyColumns<true> : MultiplyColumns<false>;
-    multiply(panels, panel_bytes, num_panels, cols, x_tile, tile_rows, begin, rows, out);
+  const auto multiply = is_bf16 ? MultiplyColumns<true> : MultiplyColumns<false>;
+  const int first = FirstPassRows(tile_rows);
+  multiply(panels, panel_bytes, num_panels, cols, x_tile, tile_rows, 0, first, out);
+  if (first < tile_rows) {
+    multiply(panels, panel_bytes, num_panels, cols, x_tile, tile_rows, first, tile_rows - first, out);
   }
 }
 
