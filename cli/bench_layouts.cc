@@ -33,12 +33,18 @@ struct Cell {
   int workers = 1;
   double latency_ms = 0;
   LayoutRun run;
+
+  const ReferenceLayout& reference() const {
+    return workers == 0                                   ? kInsideReference
+           : run.micro_batches != 1 && latency_ms == 0 ? kCutReference
+                                                          : kWholeReference;
+  }
 };
 
 // Runs of a layout in one round: short ones are more easily disturbed.
 int RunsFor(int batch) { return batch <= 2 ? 5 : batch <= 8 ? 3 : 1; }
 
-Cell Reference() { return {.workers = 1, .latency_ms = 0, .run = ReferenceLayout(0)}; }
+Cell CellOf(const ReferenceLayout& reference) { return {.workers = reference.workers, .run = reference.run}; }
 
 absl::StatusOr<std::vector<Cell>> ReadGrid(const LayoutsFlags& flags) {
   ASSIGN_OR_RETURN(const std::string text, ReadFile(flags.grid));
@@ -75,7 +81,9 @@ class Rigs {
       : opened_(std::move(opened)), options_(std::move(cpus)) {
     options_.max_model_len = 0;
     options_.max_sequences = 0;
-    Include(Reference(), 4 * steps);
+    for (const ReferenceLayout& reference : {kWholeReference, kInsideReference, kCutReference}) {
+      Include(CellOf(reference), 4 * steps);
+    }
     for (const Cell& cell : cells) {
       Include(cell, steps);
     }
@@ -111,7 +119,7 @@ absl::StatusOr<MeasuredStep> MeasureCell(Rigs& rigs, Cell cell, int steps) {
   return MeasureLayout(*engine, cell.run);
 }
 
-// A layout between two runs of the reference.
+// A layout between two runs of its reference.
 struct Round {
   MeasuredStep layout;
   double reference = 0;  // a step's seconds, mean of before and after
@@ -129,13 +137,14 @@ T Middle(std::vector<T> of, const Value& value) {
 absl::StatusOr<Round> MeasureRounds(Rigs& rigs, const Cell& cell, const LayoutsFlags& flags) {
   RETURN_IF_ERROR(MeasureCell(rigs, cell, 4).status());  // warms up
   std::vector<Round> rounds;
-  ASSIGN_OR_RETURN(MeasuredStep before, MeasureCell(rigs, Reference(), 4 * flags.steps));
+  const Cell reference = CellOf(cell.reference());
+  ASSIGN_OR_RETURN(MeasuredStep before, MeasureCell(rigs, reference, 4 * flags.steps));
   for (int number = 0; number < flags.rounds; ++number) {
     std::vector<MeasuredStep> runs;
     for (int run = 0; run < RunsFor(cell.run.batch); ++run) {
       ASSIGN_OR_RETURN(runs.emplace_back(), MeasureCell(rigs, cell, flags.steps));
     }
-    ASSIGN_OR_RETURN(const MeasuredStep after, MeasureCell(rigs, Reference(), 4 * flags.steps));
+    ASSIGN_OR_RETURN(const MeasuredStep after, MeasureCell(rigs, reference, 4 * flags.steps));
     rounds.push_back({.layout = Middle(std::move(runs), [](const MeasuredStep& run) { return run.step; }),
                       .reference = (before.step + after.step) / 2});
     before = after;
@@ -159,6 +168,7 @@ Json ToJson(const Cell& cell, const Round& round) {
           {"expert_ms", step.expert * 1e3},
           {"head_ms", step.head * 1e3},
           {"rest_ms", step.rest * 1e3},
+          {"reference", cell.reference().name},
           {"reference_step_ms", round.reference * 1e3}};
 }
 

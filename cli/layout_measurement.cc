@@ -165,8 +165,6 @@ absl::StatusOr<MeasuredStep> MeasurePrefill(router::Engine& engine, int tokens) 
   return step;
 }
 
-LayoutRun ReferenceLayout(int steps) { return {.batch = 16, .context = 64, .steps = steps, .micro_batches = 1}; }
-
 int StepsFor(int batch, int steps) { return batch <= 2 ? 6 * steps : batch <= 8 ? 3 * steps : steps; }
 
 int64_t ContextFor(const LayoutRun& run, int64_t max_batch_tokens) {

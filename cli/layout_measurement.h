@@ -40,8 +40,17 @@ absl::StatusOr<MeasuredStep> MeasureLayout(router::Engine& engine, const LayoutR
 // `rest` are not measured.
 absl::StatusOr<MeasuredStep> MeasurePrefill(router::Engine& engine, int tokens);
 
-// What other layouts are measured next to: the machine's speed of the moment. One worker, no network, not cut.
-LayoutRun ReferenceLayout(int steps);
+// What other layouts are measured next to: the machine's speed of the moment. No network.
+struct ReferenceLayout {
+  const char* name = "";
+  int workers = 1;
+  LayoutRun run;
+};
+// Whoever waits half of the time, as router and worker do in uncut steps, is slowed down by other things than cores that
+// never rest. Hence one for each kind of layout.
+inline constexpr ReferenceLayout kWholeReference = {"whole", 1, {.batch = 16, .context = 64, .micro_batches = 1}};
+inline constexpr ReferenceLayout kInsideReference = {"inside", 0, {.batch = 16, .context = 64, .micro_batches = 1}};
+inline constexpr ReferenceLayout kCutReference = {"cut", 1, {.batch = 32, .context = 64, .micro_batches = 2}};
 
 // Steps of small batches are short: more of them, so that a measurement takes a while.
 int StepsFor(int batch, int steps);

@@ -61,8 +61,9 @@ absl::StatusOr<Rigs> StartRigs(const std::shared_ptr<const OpenedModel>& opened,
 // after, but for steps over a network, most of which no slow machine makes longer.
 struct Samples {
   std::map<int, std::vector<MeasuredStep>> one, inside, many, network, long_context, prompts;
-  std::map<int, std::vector<MeasuredStep>> one_cut, network_cut;  // in two, by the size of a half
-  std::vector<MeasuredStep> reference;
+  std::map<int, std::vector<MeasuredStep>> one_cut;  // in two, by the size of a half
+  std::vector<MeasuredStep> reference;                    // kWholeReference, unscaled
+  std::vector<MeasuredStep> inside_reference, cut_reference;
 };
 
 class Round {
@@ -83,8 +84,6 @@ class Round {
       const LayoutRun cut{.batch = 2 * half, .micro_batches = 2};
       RETURN_IF_ERROR(Decode(*rigs_.one, cut, samples_.one_cut[half]));
       RETURN_IF_ERROR(MeasureReference());
-      RETURN_IF_ERROR(Decode(*rigs_.network, cut, samples_.network_cut[half]));
-      relative_.clear();
     }
     for (const int batch : kLongBatches) {
       const LayoutRun run{.batch = batch, .context = kLongContext};
@@ -94,6 +93,8 @@ class Round {
       ASSIGN_OR_RETURN(samples_.prompts[tokens].emplace_back(), MeasurePrefill(rigs_.one->engine(), tokens));
       relative_.push_back(&samples_.prompts[tokens].back());
     }
+    RETURN_IF_ERROR(Decode(*rigs_.inside, kInsideReference.run, samples_.inside_reference));
+    RETURN_IF_ERROR(Decode(*rigs_.one, kCutReference.run, samples_.cut_reference));
     return MeasureReference();
   }
 
@@ -109,7 +110,9 @@ class Round {
 
   // Also ends what has been measured since the last time.
   absl::Status MeasureReference() {
-    ASSIGN_OR_RETURN(const MeasuredStep reference, MeasureLayout(rigs_.one->engine(), ReferenceLayout(4 * steps_)));
+    LayoutRun run = kWholeReference.run;
+    run.steps = 4 * steps_;
+    ASSIGN_OR_RETURN(const MeasuredStep reference, MeasureLayout(rigs_.one->engine(), run));
     for (MeasuredStep* step : relative_) {
       *step = Scaled(*step, 2 / (samples_.reference.back().step + reference.step));
     }
@@ -145,10 +148,11 @@ class Fit {
         long_context_(Medians(samples.long_context, reference_)),
         prompts_(Medians(samples.prompts, reference_)),
         one_cut_(Medians(samples.one_cut, reference_)),
-        network_cut_(Medians(samples.network_cut, 1)),
         layers_(layers),
         moe_layers_(std::max(moe_layers, 1)) {
     parts_.reference_step = reference_;
+    parts_.inside_reference_step = reference_ * MedianOf(samples.inside_reference).step;
+    parts_.cut_reference_step = reference_ * MedianOf(samples.cut_reference).step;
   }
 
   MeasuredParts Parts() {
@@ -169,8 +173,6 @@ class Fit {
     AddPrompts();
     parts_.router_again = RouterAgain(parts_.router, one_cut_);
     parts_.experts_again = ExpertsAgain(parts_.experts, one_cut_);
-    parts_.network_router_again = RouterAgain(parts_.network_router, network_cut_);
-    parts_.network_experts_again = ExpertsAgain(parts_.network_experts, network_cut_);
     return parts_;
   }
 
@@ -274,7 +276,7 @@ class Fit {
   }
 
   const double reference_;
-  const ByBatch one_, inside_, many_, network_, long_context_, prompts_, one_cut_, network_cut_;
+  const ByBatch one_, inside_, many_, network_, long_context_, prompts_, one_cut_;
   const double layers_;
   const double moe_layers_;
   MeasuredParts parts_;

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "base/file.h"
@@ -159,8 +160,6 @@ constexpr CurveField kCurves[] = {
     {"network_hand_off", &MeasuredParts::network_hand_off},
     {"router_again", &MeasuredParts::router_again},
     {"experts_again", &MeasuredParts::experts_again},
-    {"network_router_again", &MeasuredParts::network_router_again},
-    {"network_experts_again", &MeasuredParts::network_experts_again},
     {"router_frame", &MeasuredParts::router_frame},
     {"worker_frame", &MeasuredParts::worker_frame},
     {"head", &MeasuredParts::head},
@@ -174,6 +173,8 @@ constexpr NumberField kNumbers[] = {
     {"decode_position", &MeasuredParts::decode_position},
     {"prompt_position", &MeasuredParts::prompt_position},
     {"reference_step", &MeasuredParts::reference_step},
+    {"inside_reference_step", &MeasuredParts::inside_reference_step},
+    {"cut_reference_step", &MeasuredParts::cut_reference_step},
 };
 
 absl::StatusOr<MeasuredParts> ReadMeasured(const Json& json) {
@@ -190,6 +191,10 @@ absl::StatusOr<MeasuredParts> ReadMeasured(const Json& json) {
     parts.*field.curve = Curve(std::move(points));
   }
   for (const NumberField& field : kNumbers) {
+    const bool optional = absl::EndsWith(field.name, "_reference_step");
+    if (!json.contains(field.name) && optional) {
+      continue;
+    }
     if (!json.contains(field.name) || !json[field.name].is_number()) {
       return absl::InvalidArgumentError(absl::StrCat("measured.", field.name, " must be a number"));
     }

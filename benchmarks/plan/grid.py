@@ -33,12 +33,7 @@ def seen():
                 layouts.append(layout(workers, batch, 64, latency_ms, cut))
     for batch, cut in ((16, 2), (32, 2), (32, 3), (64, 2), (64, 4)):
         layouts.append(layout(1, batch, 64, 0, cut))
-    return layouts
-
-
-def blind():
-    """Layouts that were predicted, and their predictions committed, before any of them was measured."""
-    return [
+    return layouts + [
         layout(0, 10, 200, 0, 1),
         layout(0, 40, 64, 0, 1),
         layout(1, 3, 320, 0, 1),
@@ -53,4 +48,25 @@ def blind():
         layout(3, 16, 64, 1, 1),
         layout(3, 48, 64, 3, 4),
         layout(1, 64, 32, 10, 8),
+    ]
+
+
+def blind():
+    """Layouts that were predicted, and their predictions committed, before any of them was ever measured."""
+    return [
+        layout(0, 6, 256, 0, 1),
+        layout(0, 28, 100, 0, 1),
+        layout(0, 60, 40, 0, 1),
+        layout(1, 5, 200, 0, 1),
+        layout(1, 12, 40, 0, 1),
+        layout(1, 44, 90, 0, 1),
+        layout(1, 40, 100, 0, 2),
+        layout(1, 48, 50, 0, 3),
+        layout(2, 7, 220, 0, 1),
+        layout(2, 40, 80, 0, 2),
+        layout(3, 36, 130, 0, 1),
+        layout(1, 14, 120, 1.2, 2),
+        layout(2, 30, 80, 0.4, 3),
+        layout(3, 20, 150, 4, 2),
+        layout(1, 50, 60, 7, 5),
     ]

@@ -6,8 +6,8 @@
     validate.py measure seen|blind        measures layouts (tandem bench layouts), each next to a reference layout
     validate.py report                    compares, writes the report and the plot
 
-The machine is shared and its speed drifts by tens of percent within minutes. Therefore each layout is measured next to the
-reference layout, in turns; how much slower the reference ran than at the time of the calibration is the `--slowdown` that
+The machine is shared and its speed drifts by tens of percent within minutes. Therefore each layout is measured next to a
+reference layout of its kind (experts inside, whole, cut), in turns; how much slower the reference ran than at the time of the calibration is the `--slowdown` that
 the layout is predicted with. It scales all computing and no latency, and it is taken from the reference alone, never from
 the layout itself. Predictions of the blind layouts are committed for a series of slowdowns before they are measured; the
 report reads between them.
@@ -108,11 +108,13 @@ def between(by_slowdown, slowdown):
 def compare():
     committed = {key(entry): entry["step_ms"] for entry in read("blind_predictions.json")["by_slowdown"]} \
         if (RESULTS / "blind_predictions.json").exists() else {}
-    reference = json.loads(PROFILE.read_text())["measured"][0]["reference_step"]
+    calibrated = json.loads(PROFILE.read_text())["measured"][0]
     rows = []
     for kind in ("seen", "blind"):
         for layout in measured_of(kind):
-            slowdown = layout["reference_step_ms"] / 1e3 / reference
+            kind_of_reference = layout.get("reference", "whole")
+            prefix = "" if kind_of_reference == "whole" else f"{kind_of_reference}_"
+            slowdown = layout["reference_step_ms"] / 1e3 / calibrated[f"{prefix}reference_step"]
             predicted = between(committed[key(layout)], slowdown) if kind == "blind" else predict(layout, slowdown)
             measured = layout["step_ms"] / 1e3
             as_calibrated = between(committed[key(layout)], 1.0) if kind == "blind" else predict(layout, 1.0)

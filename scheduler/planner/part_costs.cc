@@ -115,9 +115,8 @@ void UseMeasuredRouter(const MeasuredParts& parts, const ClusterLayout& layout, 
     return Sample([&](double n) { return router.At(n) + more_frames * parts.router_frame.At(n); });
   };
   const Curve& router = network ? parts.network_router : parts.router;
-  const Curve& again = network ? parts.network_router_again : parts.router_again;
   costs.router = with_frames(router);
-  costs.router_again = with_frames(again.empty() ? router : again);
+  costs.router_again = with_frames(network || parts.router_again.empty() ? router : parts.router_again);
   costs.dense = {};
   costs.shared = parts.shared;
   costs.head = parts.head;
@@ -134,9 +133,8 @@ void UseMeasuredExperts(const MeasuredParts& parts, const ClusterLayout& layout,
     return Sample([&](double n) { return experts.At(n) / devices + more_turns * parts.worker_frame.At(n); });
   };
   const Curve& experts = network ? parts.network_experts : parts.experts;
-  const Curve& again = network ? parts.network_experts_again : parts.experts_again;
   costs.experts = divided(experts);
-  costs.experts_again = divided(again.empty() ? experts : again);
+  costs.experts_again = divided(network || parts.experts_again.empty() ? experts : parts.experts_again);
 }
 
 void AddWire(const ModelProfile& model, const LinkProfile& link, const ClusterLayout& layout,

@@ -53,22 +53,23 @@ struct MeasuredParts {
   Curve inline_experts;  // a layer's routed experts inside the router, with what handing over costs there
   Curve hand_off;        // both ways of a dispatch that no network delays, between threads that are awake
   Curve wake_up;         // longer, where the worker slept before
+  // The same where the micro-batch before was in the same layer: its weights are in the caches. Empty: no difference.
+  Curve router_again;
+  Curve experts_again;
   // Where threads sleep for milliseconds between frames, as they do behind a slow network: waking up, cold caches.
   Curve network_router;
   Curve network_experts;
   Curve network_hand_off;      // without the network's latency
-  // The same where the micro-batch before was in the same layer: its weights are in the caches. Empty: no difference.
-  Curve router_again;
-  Curve experts_again;
-  Curve network_router_again;
-  Curve network_experts_again;
   Curve router_frame;          // on the router for each worker beyond the first
   Curve worker_frame;          // on the workers' device for each worker beyond the first that takes turns on it
   double decode_position = 0;  // one row against one cached position of a layer, decoding
   double prompt_position = 0;  // the same in a prompt chunk
   Curve head;                  // last norm, lm_head and sampling, by rows
   Curve step;                  // planning, handing tokens over, by sequences
-  double reference_step = 0;   // of the reference layout of `tandem bench layouts` at that time
+  // Of the reference layouts of `tandem bench layouts` at that time, by kind; 0: not measured.
+  double reference_step = 0;
+  double inside_reference_step = 0;
+  double cut_reference_step = 0;
 };
 
 struct DeviceProfile {
