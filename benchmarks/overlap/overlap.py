@@ -5,8 +5,9 @@
 
 Runs `tandem bench overlap` on the balanced-small shape (tools/make_synthetic.py, whose packages it needs): router and experts
 have one half of the CPUs each, frames get a one-way latency. Ideal is the bound of a perfect pipeline with the costs that were
-measured without a network; hideable is what that bound hides; hidden is what the step really hid. The cells of a load are judged by the cut that the
-scheduler chose; the fixed cuts are there to choose from. FILE keeps the cells that are not measured anew.
+measured over the network; hideable is what such a pipeline hides with the costs without a network, for the cut in question and
+(most) for the best of all cuts; hidden is what the step really hid. The cells of a load are judged by the cut that the scheduler
+chose; the fixed cuts are there to choose from. FILE keeps the cells that are not measured anew.
 """
 
 import argparse
@@ -57,6 +58,7 @@ def summarise(cells):
         if auto.get("hideable", 0) > 0.01:
             row["auto_hidden"] = round(auto["hidden"], 3)
             row["auto_hideable"] = round(auto["hideable"], 3)
+            row["most_hideable"] = round(max(cell["hideable"] for cell in cuts.values()), 3)
         for m in ("2", "3"):
             if m in cuts:
                 row[f"gain_{m}"] = round(cuts[m]["gain"], 3)
