@@ -4,12 +4,14 @@
     validate.py calibrate                 measures the machine's profile (tandem bench hardware)
     validate.py predict blind             writes the predictions of the blind layouts, to be committed
     validate.py measure seen|blind        measures layouts (tandem bench layouts), each next to a reference layout
+    validate.py remeasure                 measures again what was measured while the machine was another one
     validate.py report                    compares, writes the report and the plot
 
 The machine is shared and its speed drifts by tens of percent within minutes. Therefore each layout is measured next to a
 reference layout of its kind (experts inside, whole, cut), in turns; how much slower the reference ran than at the time of the calibration is the `--slowdown` that
 the layout is predicted with. It scales all computing and no latency, and it is taken from the reference alone, never from
-the layout itself. Predictions of the blind layouts are committed for a series of slowdowns before they are measured; the
+the layout itself. A layout whose reference ran more than a fifth faster or slower than at the calibration is measured again
+(`remeasure`): such a machine is not the calibrated one, and waiting and computing change by different factors. Predictions of the blind layouts are committed for a series of slowdowns before they are measured; the
 report reads between them.
 """
 
@@ -28,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TANDEM = os.environ.get("TANDEM_BIN", str(ROOT / "build/release/tandem"))
 SLOWDOWNS = [0.6, 0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5]
 DECODE_STEPS = 24
+LARGEST_DRIFT = 1.2
 
 # Set by main.
 MODEL = RESULTS = PROFILE = None
@@ -74,17 +77,41 @@ def predict_blind(_):
     write("blind_predictions.json", {"model": Path(MODEL).name, "by_slowdown": table})
 
 
+def measure_layouts(layouts, rounds):
+    wanted = RESULTS / "grid.tmp.json"
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    wanted.write_text(json.dumps(layouts))
+    try:
+        return json.loads(run("bench", "layouts", MODEL, "--grid", wanted, "--rounds", rounds))
+    finally:
+        wanted.unlink()
+
+
 def measure(arguments):
     layouts = layouts_of(arguments.kind)
     part = [layout for i, layout in enumerate(layouts) if i % arguments.parts == arguments.part]
-    wanted = RESULTS / "grid.tmp.json"
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    wanted.write_text(json.dumps(part))
-    try:
-        measured = json.loads(run("bench", "layouts", MODEL, "--grid", wanted, "--rounds", arguments.rounds))
-    finally:
-        wanted.unlink()
-    write(f"measured_{arguments.kind}_{arguments.part}_of_{arguments.parts}.json", measured)
+    write(f"measured_{arguments.kind}_{arguments.part}_of_{arguments.parts}.json", measure_layouts(part, arguments.rounds))
+
+
+def slowdown_of(layout):
+    """How much slower its reference ran than at the calibration."""
+    kind = layout.get("reference", "whole")
+    name = "reference_step" if kind == "whole" else f"{kind}_reference_step"
+    return layout["reference_step_ms"] / 1e3 / json.loads(PROFILE.read_text())["measured"][0][name]
+
+
+def remeasure(arguments):
+    for file in sorted(RESULTS.glob("measured_*.json")):
+        result = read(file.name)
+        layouts = result["layouts"]
+        others = [i for i, layout in enumerate(layouts) if not 1 / LARGEST_DRIFT <= slowdown_of(layout) <= LARGEST_DRIFT]
+        if not others:
+            continue
+        names = grid.layout(0, 0, 0, 0, 0).keys()
+        wanted = [{name: layouts[i][name] for name in names} for i in others]
+        for i, again in zip(others, measure_layouts(wanted, arguments.rounds)["layouts"]):
+            layouts[i] = again | {"measured_again": layouts[i].get("measured_again", 0) + 1}
+        write(file.name, result)
 
 
 def measured_of(kind):
@@ -108,13 +135,10 @@ def between(by_slowdown, slowdown):
 def compare():
     committed = {key(entry): entry["step_ms"] for entry in read("blind_predictions.json")["by_slowdown"]} \
         if (RESULTS / "blind_predictions.json").exists() else {}
-    calibrated = json.loads(PROFILE.read_text())["measured"][0]
     rows = []
     for kind in ("seen", "blind"):
         for layout in measured_of(kind):
-            kind_of_reference = layout.get("reference", "whole")
-            prefix = "" if kind_of_reference == "whole" else f"{kind_of_reference}_"
-            slowdown = layout["reference_step_ms"] / 1e3 / calibrated[f"{prefix}reference_step"]
+            slowdown = slowdown_of(layout)
             predicted = between(committed[key(layout)], slowdown) if kind == "blind" else predict(layout, slowdown)
             measured = layout["step_ms"] / 1e3
             as_calibrated = between(committed[key(layout)], 1.0) if kind == "blind" else predict(layout, 1.0)
@@ -136,6 +160,7 @@ def report(arguments):
     blind = [row for row in rows if row["blind"]]
     # Latency is known beforehand: layouts without it are the harder half.
     result = {"model": Path(MODEL).name, "all": summary(rows),
+              "measured_again": sum("measured_again" in layout for kind in ("seen", "blind") for layout in measured_of(kind)),
               "without_network": summary([row for row in rows if row["latency_ms"] == 0]),
               "without_drift_correction": summary([{"error": row["uncorrected_error"]} for row in rows]), "layouts": rows}
     if blind:
@@ -210,6 +235,9 @@ def main():
     command.add_argument("--part", type=int, default=0, help="of --parts, for short runs on a busy machine")
     command.add_argument("--parts", type=int, default=1)
     command.set_defaults(run=measure)
+    command = commands.add_parser("remeasure")
+    command.add_argument("--rounds", type=int, default=7)
+    command.set_defaults(run=remeasure)
     command = commands.add_parser("report")
     command.set_defaults(run=report)
     arguments = parser.parse_args()
