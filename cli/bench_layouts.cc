@@ -35,9 +35,10 @@ struct Cell {
   LayoutRun run;
 
   const ReferenceLayout& reference() const {
-    return workers == 0                                   ? kInsideReference
-           : run.micro_batches != 1 && latency_ms == 0 ? kCutReference
-                                                          : kWholeReference;
+    if (workers == 0) {
+      return kInsideReference;
+    }
+    return run.micro_batches != 1 && latency_ms == 0 ? kCutReference : kWholeReference;
   }
 };
 
@@ -196,7 +197,7 @@ absl::Status Run(const LayoutsFlags& flags) {
 void AddBenchLayouts(CLI::App& bench, CommandResult& result) {
   auto flags = std::make_shared<LayoutsFlags>();
   CLI::App* command = bench.add_subcommand(
-      "layouts", "Decoding steps of many layouts on separate CPUs, each next to a reference layout, as JSON");
+      "layouts", "Decoding steps of many layouts on separate CPUs, each next to a reference layout of its kind, as JSON");
   AddModelFlags(*command, flags->model);
   command
       ->add_option(
@@ -205,7 +206,7 @@ void AddBenchLayouts(CLI::App& bench, CommandResult& result) {
       ->required();
   command
       ->add_option("--rounds", flags->rounds,
-                   "Measurements of each layout; the median counts, by how it compares with the reference")
+                   "Measurements of each layout; the median counts, by how it compares with its reference")
       ->check(CLI::Range(1, 1000))
       ->capture_default_str();
   command->add_option("--steps", flags->steps, "Decode steps of each measurement")

@@ -8,7 +8,7 @@ from tandem_process import MODEL, run_tandem
 
 ROOT = Path(__file__).resolve().parents[2]
 PROFILES = ROOT / "profiles/hardware"
-RESULTS = ROOT / "benchmarks/results/plan"
+VALIDATED = [ROOT / "benchmarks/results" / name for name in ("plan", "plan-zen2")]  # machines
 MACHINE = PROFILES / "epyc-zen5-core.json"
 
 
@@ -111,21 +111,23 @@ def test_every_figure_of_a_profile_names_its_source(profile):
         assert name in ("kind", "name", "measured", "all_cores") or list(figures(value)), f"{name} has no source"
 
 
-def test_committed_validation_is_what_the_planner_says_today():
+@pytest.mark.parametrize("results", VALIDATED, ids=lambda folder: folder.name)
+def test_committed_validation_is_what_the_planner_says_today(results):
     """Some of the layouts that were measured: predictions must not drift away from what was validated."""
-    layouts = json.loads((RESULTS / "validation.json").read_text())["layouts"]
+    layouts = json.loads((results / "validation.json").read_text())["layouts"]
     for layout in layouts[::7]:
         flags = ["--workers", layout["workers"], "--worker-devices", min(layout["workers"], 1), "--latency",
                  layout["latency_ms"] * 1e3, "--micro-batches", layout["micro_batches"], "--max-sequences",
                  layout["batch"], "--concurrency", layout["batch"], "--requests", layout["batch"], "--prompt-tokens",
                  layout["context"], "--output-tokens", 24, "--prefix-cache", 1, "--cold", "--slowdown",
                  layout["slowdown"], "--network", PROFILES / "local.json", "--json"]
-        answer = json.loads(plan(*flags, hardware=RESULTS / "calibration.json"))
+        answer = json.loads(plan(*flags, hardware=results / "calibration.json"))
         assert answer["itl_ms"]["p50"] == pytest.approx(layout["predicted_ms"], rel=5e-3), layout
 
 
-def test_the_committed_validation_is_within_its_bounds():
-    result = json.loads((RESULTS / "validation.json").read_text())
+@pytest.mark.parametrize("results", VALIDATED, ids=lambda folder: folder.name)
+def test_the_committed_validation_is_within_its_bounds(results):
+    result = json.loads((results / "validation.json").read_text())
     assert result["all"]["layouts"] >= 60 and result["blind"]["layouts"] >= 10
     for part in ("all", "blind"):
         assert result[part]["median"] <= 0.05 and result[part]["max"] <= 0.15
@@ -145,7 +147,7 @@ def test_a_measured_profile_of_this_machine_plans_its_model(tmp_path):
         assert over["itl_ms"]["p50"] > 0
 
 
-def test_layouts_are_measured_each_next_to_the_reference(tmp_path):
+def test_layouts_are_measured_each_next_to_the_reference_of_its_kind(tmp_path):
     grid = tmp_path / "grid.json"
     layouts = [{"workers": w, "batch": 4, "context": 8, "latency_ms": l, "micro_batches": m}
                for w, l, m in ((0, 0, 1), (2, 0, 2), (1, 1, 1))]
@@ -156,6 +158,7 @@ def test_layouts_are_measured_each_next_to_the_reference(tmp_path):
     assert [entry["workers"] for entry in measured] == [0, 2, 1]
     assert [entry["micro_batches_mean"] for entry in measured] == [1, 2, 1]
     assert measured[2]["step_ms"] > 8  # four layers with experts, a millisecond there and back
+    assert [entry["reference"] for entry in measured] == ["inside", "cut", "whole"]
     for entry in measured:
         parts = sum(entry[f"{part}_ms"] for part in ("router", "shared", "wait", "head", "rest"))
         assert parts == pytest.approx(entry["step_ms"], rel=0.05)
