@@ -6,6 +6,7 @@
 #include "absl/time/clock.h"
 
 namespace tandem::transport {
+
 void NetworkCarrier::Add(absl::Time due, Parcel parcel) {
   absl::MutexLock lock(&mutex_);
   const auto added = under_way_.emplace(due, std::move(parcel));
@@ -32,22 +33,25 @@ std::vector<NetworkCarrier::Parcel> NetworkCarrier::Remove(const void* line) {
 }
 
 void NetworkCarrier::DeliverDue() {
-  while (absl::ToUnixNanos(absl::Now()) >= next_due_ns_.load(std::memory_order_acquire)) {
-    std::function<void()> deliver;
-    {
-      absl::MutexLock lock(&mutex_);
-      if (under_way_.empty() || under_way_.begin()->first > absl::Now()) {
-        return;
-      }
-      deliver = TakeFirst();
-    }
-    Deliver(deliver);
+  if (absl::ToUnixNanos(absl::Now()) < next_due_ns_.load(std::memory_order_acquire)) {
+    return;
+  }
+  absl::MutexLock lock(&mutex_);
+  while (!under_way_.empty() && under_way_.begin()->first <= absl::Now()) {
+    DeliverFirst();
   }
 }
 
 void NetworkCarrier::Run() {
-  while (const std::function<void()> deliver = Next()) {
-    Deliver(deliver);
+  absl::MutexLock lock(&mutex_);
+  while (!stopping_) {
+    if (under_way_.empty()) {
+      changed_.Wait(&mutex_);
+    } else if (const absl::Time wake = under_way_.begin()->first - spin_; absl::Now() >= wake) {
+      DeliverFirst();
+    } else if (changed_.WaitWithDeadline(&mutex_, wake)) {
+      NoteLateness(absl::Now() - wake);
+    }
   }
 }
 
@@ -57,42 +61,19 @@ void NetworkCarrier::Stop() {
   changed_.Signal();
 }
 
-void NetworkCarrier::Deliver(const std::function<void()>& deliver) {
-  deliver();
-  absl::MutexLock lock(&mutex_);  // whose end makes Remove look
-  delivering_ = nullptr;
-}
-
-std::function<void()> NetworkCarrier::Next() {
-  absl::ReleasableMutexLock lock(&mutex_);
-  while (!stopping_) {
-    if (under_way_.empty()) {
-      changed_.Wait(&mutex_);
-      continue;
-    }
-    const absl::Time due = under_way_.begin()->first;
-    if (const absl::Time wake = due - spin_; absl::Now() < wake) {
-      if (changed_.WaitWithDeadline(&mutex_, wake)) {
-        NoteLateness(absl::Now() - wake);
-      }
-      continue;
-    }
-    std::function<void()> deliver = TakeFirst();
-    lock.Release();
-    while (absl::Now() < due) {
-    }
-    return deliver;
-  }
-  return nullptr;
-}
-
-std::function<void()> NetworkCarrier::TakeFirst() {
-  Parcel& first = under_way_.begin()->second;
-  delivering_ = first.line;
-  std::function<void()> deliver = std::move(first.deliver);
+void NetworkCarrier::DeliverFirst() {
+  const absl::Time due = under_way_.begin()->first;
+  Parcel first = std::move(under_way_.begin()->second);
   under_way_.erase(under_way_.begin());
   NoteNext();
-  return deliver;
+  delivering_ = first.line;
+  mutex_.Unlock();
+  while (absl::Now() < due) {
+  }
+  first.end(true);
+  first.end = nullptr;
+  mutex_.Lock();
+  delivering_ = nullptr;
 }
 
 void NetworkCarrier::NoteNext() {
@@ -111,16 +92,15 @@ void NetworkLine::SetSpeed(absl::Duration latency, double bytes_per_second) {
   bytes_per_second_ = bytes_per_second;
 }
 
-void NetworkLine::Send(size_t bytes, const CrossingFate& fate, std::function<void()> deliver,
-                       std::function<void()> lost) {
+void NetworkLine::Send(size_t bytes, const CrossingFate& fate, NetworkCarrier::Ending end) {
   {
     absl::MutexLock lock(&mutex_);
     if (!cut_) {
-      carrier_->Add(DueTime(bytes, fate), {this, std::move(deliver), std::move(lost)});
+      carrier_->Add(DueTime(bytes, fate), {this, std::move(end)});
       return;
     }
   }
-  lost();
+  end(false);
 }
 
 void NetworkLine::Cut() {
@@ -129,7 +109,7 @@ void NetworkLine::Cut() {
     cut_ = true;
   }
   for (const NetworkCarrier::Parcel& parcel : carrier_->Remove(this)) {
-    parcel.lost();
+    parcel.end(false);
   }
 }
 

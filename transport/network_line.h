@@ -30,10 +30,11 @@ class NetworkCarrier {
   void Run();
   void Stop();
 
+  // Called once: with true when it has crossed, with false when its line was cut before.
+  using Ending = std::function<void(bool crossed)>;
   struct Parcel {
     const void* line = nullptr;  // that it is on
-    std::function<void()> deliver;
-    std::function<void()> lost;  // called instead if the line is cut before
+    Ending end;
   };
   void Add(absl::Time due, Parcel parcel);
 
@@ -46,10 +47,8 @@ class NetworkCarrier {
   static constexpr absl::Duration kLeastSpin = absl::Microseconds(10);
   static constexpr absl::Duration kMostSpin = absl::Microseconds(100);
 
-  // The next delivery, at its time, or null when stopped.
-  std::function<void()> Next() ABSL_LOCKS_EXCLUDED(mutex_);
-  void Deliver(const std::function<void()>& deliver) ABSL_LOCKS_EXCLUDED(mutex_);
-  std::function<void()> TakeFirst() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Gives up the lock while it spins until the first parcel is due, and while it delivers.
+  void DeliverFirst() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void NoteNext() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void NoteLateness(absl::Duration late) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -74,8 +73,7 @@ class NetworkLine {
   // Of what is sent from now on. bytes_per_second 0: unlimited.
   void SetSpeed(absl::Duration latency, double bytes_per_second);
 
-  // Calls `deliver` when `bytes` have crossed; `lost` when the line is cut before.
-  void Send(size_t bytes, const CrossingFate& fate, std::function<void()> deliver, std::function<void()> lost);
+  void Send(size_t bytes, const CrossingFate& fate, NetworkCarrier::Ending end);
 
   // What is under way is lost. No delivery is under way when this returns; not from one.
   void Cut();

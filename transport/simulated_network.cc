@@ -38,9 +38,13 @@ class Path {
                        absl::StatusOr<CombineFrame> result) {
     const size_t size = result.ok() ? result->outputs.size() : 0;
     const auto answer = std::make_shared<absl::StatusOr<CombineFrame>>(std::move(result));
-    path->back.Send(
-        size, journey->fate.back, [path, journey, answer] { path->Return(*journey, *std::move(answer)); },
-        [path, journey] { path->Lose(journey->id); });
+    path->back.Send(size, journey->fate.back, [path, journey, answer](bool crossed) {
+      if (crossed) {
+        path->Return(*journey, *std::move(answer));
+      } else {
+        path->Lose(journey->id);
+      }
+    });
   }
 
   const std::shared_ptr<PendingFrames> pending;
@@ -127,9 +131,13 @@ class SimulatedNetworkChannel : public ExpertChannel {
     }
     journey->frame = std::move(frame);
     for (int copies = journey->fate.duplicated ? 2 : 1; copies > 0; --copies) {
-      path_->out.Send(
-          journey->frame.rows.size(), journey->fate.out, [this, journey] { Arrive(journey); },
-          [path = path_, journey] { path->Lose(journey->id); });
+      path_->out.Send(journey->frame.rows.size(), journey->fate.out, [this, journey](bool crossed) {
+        if (crossed) {
+          Arrive(journey);
+        } else {
+          path_->Lose(journey->id);
+        }
+      });
     }
   }
 

@@ -202,6 +202,26 @@ TEST(NetworkFate, FollowsFromTheSeedAndTheFramesNumberAlone) {
   EXPECT_LT(same, 10);
 }
 
+TEST(SimulatedNetwork, ChannelsThatShareAThreadEndByThemselves) {
+  FakeHandler handler;
+  const auto thread = std::make_shared<NetworkThread>();
+  const auto connect = [&](absl::Duration latency) {
+    auto channel =
+        MakeSimulatedNetworkChannel(MakeInProcessChannel("far", &handler), {.latency = latency}, thread);
+    EXPECT_TRUE(channel->Handshake(TestIdentity(), absl::InfiniteFuture()).ok());
+    return channel;
+  };
+  auto slow = connect(absl::Hours(1));
+  auto quick = connect(absl::Milliseconds(2));
+  const Answer lost = Send(*slow, TestFrame(0, 2, 8, 4));
+  const Answer first = Send(*quick, TestFrame(1, 2, 8, 4));
+  slow = nullptr;
+  EXPECT_EQ(lost.Get().status().code(), absl::StatusCode::kUnavailable);
+  ExpectOutputs(first.Get(), ExpectedOutputs(TestFrame(1, 2, 8, 4)));
+  const Answer second = Send(*quick, TestFrame(2, 2, 8, 4));
+  ExpectOutputs(second.Get(), ExpectedOutputs(TestFrame(2, 2, 8, 4)));
+}
+
 TEST(SimulatedNetwork, EndsWhatIsUnderWay) {
   FakeHandler handler;
   auto channel = Connected(handler, {.latency = absl::Hours(1)});
