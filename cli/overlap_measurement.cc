@@ -16,6 +16,17 @@ namespace {
 
 constexpr int kSettle = 2;  // steps
 
+using Cuts = decltype(StepTimes::cuts);
+
+void AddCuts(const Cuts& cuts, double factor, Cuts& to) {
+  for (size_t cut = 0; cut < cuts.size(); ++cut) {
+    to[cut].steps += cuts[cut].steps * factor;
+    for (size_t i = 0; i <= cut; ++i) {
+      to[cut].layer_costs[i] += cuts[cut].layer_costs[i] * factor;
+    }
+  }
+}
+
 StepTimes Between(const router::EngineStats& before, const router::EngineStats& after) {
   const auto n = static_cast<double>(after.steps - before.steps);
   StepTimes times;
@@ -27,11 +38,8 @@ StepTimes Between(const router::EngineStats& before, const router::EngineStats& 
   times.expert = (after.expert_seconds - before.expert_seconds) / n;
   times.wire = (after.wire_seconds - before.wire_seconds) / n;
   times.stage_wait = (after.stage_wait_seconds - before.stage_wait_seconds) / n;
-  for (size_t i = 0; i < times.layer_costs.size(); ++i) {
-    times.layer_costs[i] = after.layer_costs[i];
-    times.layer_costs[i] += before.layer_costs[i] * -1;
-    times.layer_costs[i] = times.layer_costs[i] * (1 / n);
-  }
+  AddCuts(after.cuts, 1 / n, times.cuts);
+  AddCuts(before.cuts, -1 / n, times.cuts);
   times.step = times.router + times.expert_wait + times.wire_wait + times.bubble + times.stage_wait;
   return times;
 }
@@ -45,10 +53,8 @@ StepTimes Mean(const StepTimes& a, const StepTimes& b) {
         &StepTimes::stage_wait, &StepTimes::bubble, &StepTimes::expert, &StepTimes::wire}) {
     mean.*part = (a.*part + b.*part) / 2;
   }
-  for (size_t i = 0; i < mean.layer_costs.size(); ++i) {
-    mean.layer_costs[i] = a.layer_costs[i] * 0.5;
-    mean.layer_costs[i] += b.layer_costs[i] * 0.5;
-  }
+  AddCuts(a.cuts, 0.5, mean.cuts);
+  AddCuts(b.cuts, 0.5, mean.cuts);
   return mean;
 }
 
@@ -132,21 +138,39 @@ absl::StatusOr<StepTimes> DecodeLoad::Measure(int micro_batches, int steps) {
 
 namespace {
 
-scheduler::IdealStep IdealOf(const StepTimes& times, double latency, int layers) {
-  scheduler::IdealStep step = {.layers = layers};
-  const auto count = static_cast<size_t>(std::lround(times.micro_batches));
-  for (size_t i = 0; i < std::min(count, times.layer_costs.size()); ++i) {
-    step.micro_batches.push_back(times.layer_costs[i]);
-    step.micro_batches.back().wire = latency;
+// Ideal steps of the cuts that were used, each as long as it was used.
+struct IdealMix {
+  double seconds = 0;
+  double communication = 0;
+  double hideable = 0;  // of it, in seconds
+};
+
+IdealMix IdealOf(const StepTimes& times, double latency, int layers) {
+  IdealMix mix;
+  for (size_t cut = 0; cut < times.cuts.size(); ++cut) {
+    const double share = times.cuts[cut].steps;
+    if (share <= 0) {
+      continue;
+    }
+    scheduler::IdealStep step = {.layers = layers};
+    for (size_t i = 0; i <= cut; ++i) {
+      step.micro_batches.push_back(times.cuts[cut].layer_costs[i] * (1 / share));
+      step.micro_batches.back().wire = latency;
+    }
+    mix.seconds += share * step.Seconds();
+    mix.communication += share * step.Communication();
+    mix.hideable += share * step.Communication() * step.HideableShare();
   }
-  return step;
+  return mix;
 }
 
 // What the router does outside of layers with experts.
 double Beside(const StepTimes& times, int layers) {
   double inside = 0;
-  for (const scheduler::LayerCost& cost : times.layer_costs) {
-    inside += layers * (cost.router + cost.shared);
+  for (const router::EngineStats::OfCut& cut : times.cuts) {
+    for (const scheduler::LayerCost& cost : cut.layer_costs) {
+      inside += layers * (cost.router + cost.shared);
+    }
   }
   return std::max(times.router - inside, 0.0);
 }
@@ -154,12 +178,12 @@ double Beside(const StepTimes& times, int layers) {
 }  // namespace
 
 OverlapFigures Compare(const StepTimes& with_network, const StepTimes& without, double latency, int layers) {
-  const scheduler::IdealStep free = IdealOf(without, latency, layers);
+  const IdealMix free = IdealOf(without, latency, layers);
   OverlapFigures figures;
-  figures.ideal = IdealOf(with_network, latency, layers).Seconds() + Beside(with_network, layers);
-  figures.hideable = free.HideableShare();
+  figures.ideal = IdealOf(with_network, latency, layers).seconds + Beside(with_network, layers);
   if (latency > 0) {
-    figures.hidden = 1 - (with_network.step - without.step) / free.Communication();
+    figures.hideable = free.hideable / free.communication;
+    figures.hidden = 1 - (with_network.step - without.step) / free.communication;
   }
   return figures;
 }

@@ -24,8 +24,7 @@ struct StepTimes {
   double bubble = 0;
   double expert = 0;  // workers computing, hidden or not
   double wire = 0;    // all communication, hidden or not
-  // Of each micro-batch, in the order in which they begin: one layer with experts.
-  std::array<scheduler::LayerCost, scheduler::kMaxMicroBatches> layer_costs;
+  decltype(router::EngineStats::cuts) cuts;  // divided by all steps, so that their `steps` add up to 1
 };
 
 StepTimes Mean(const StepTimes& a, const StepTimes& b);

@@ -81,8 +81,13 @@ struct EngineStats {
   double exposed_seconds = 0;
   double expert_seconds = 0;  // workers computing, every moment once; hidden or not
   double wire_seconds = 0;    // all communication, hidden or not
-  // Of the micro-batches by the order in which they begin: one layer with experts, summed over steps.
-  std::array<scheduler::LayerCost, scheduler::kMaxMicroBatches> layer_costs;
+  // Of steps that were cut into one, two, … micro-batches.
+  struct OfCut {
+    double steps = 0;
+    // Micro-batches by the order in which they begin: one layer with experts, summed over steps.
+    std::array<scheduler::LayerCost, scheduler::kMaxMicroBatches> layer_costs;
+  };
+  std::array<OfCut, scheduler::kMaxMicroBatches> cuts;
   // The same of the last hundred steps or so: older ones count less and less.
   struct Recent {
     double forward_seconds = 0;

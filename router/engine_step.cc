@@ -82,10 +82,14 @@ void Engine::Account(const Step& step, absl::Duration planning) {
   stats_.exposed_seconds += absl::ToDoubleSeconds(report.exposed);
   stats_.expert_seconds += absl::ToDoubleSeconds(report.expert) * report.distinct;
   stats_.wire_seconds += absl::ToDoubleSeconds(report.wire);
-  for (size_t i = 0; i < std::min(report.layers.size(), stats_.layer_costs.size()); ++i) {
-    scheduler::LayerCost cost = report.layers[i].second;
-    cost.expert *= report.distinct;
-    stats_.layer_costs[i] += cost;
+  if (const size_t cut = report.layers.size(); 0 < cut && cut <= stats_.cuts.size()) {
+    EngineStats::OfCut& of_cut = stats_.cuts[cut - 1];
+    ++of_cut.steps;
+    for (size_t i = 0; i < cut; ++i) {
+      scheduler::LayerCost cost = report.layers[i].second;
+      cost.expert *= report.distinct;
+      of_cut.layer_costs[i] += cost;
+    }
   }
   const auto add = [](double& recent, absl::Duration duration) {
     recent = kRecentDecay * recent + absl::ToDoubleSeconds(duration);
