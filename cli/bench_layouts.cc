@@ -197,7 +197,8 @@ absl::Status Run(const LayoutsFlags& flags) {
 void AddBenchLayouts(CLI::App& bench, CommandResult& result) {
   auto flags = std::make_shared<LayoutsFlags>();
   CLI::App* command = bench.add_subcommand(
-      "layouts", "Decoding steps of many layouts on separate CPUs, each next to a reference layout of its kind, as JSON");
+      "layouts",
+      "Decoding steps of many layouts on separate CPUs, each next to a reference layout of its kind, as JSON");
   AddModelFlags(*command, flags->model);
   command
       ->add_option(

@@ -46,8 +46,8 @@ struct ReferenceLayout {
   int workers = 1;
   LayoutRun run;
 };
-// Whoever waits half of the time, as router and worker do in uncut steps, is slowed down by other things than cores that
-// never rest. Hence one for each kind of layout.
+// Whoever waits half of the time, as router and worker do in uncut steps, is slowed down by other things than cores
+// that never rest. Hence one for each kind of layout.
 inline constexpr ReferenceLayout kWholeReference = {"whole", 1, {.batch = 16, .context = 64, .micro_batches = 1}};
 inline constexpr ReferenceLayout kInsideReference = {"inside", 0, {.batch = 16, .context = 64, .micro_batches = 1}};
 inline constexpr ReferenceLayout kCutReference = {"cut", 1, {.batch = 32, .context = 64, .micro_batches = 2}};

@@ -62,7 +62,7 @@ absl::StatusOr<Rigs> StartRigs(const std::shared_ptr<const OpenedModel>& opened,
 struct Samples {
   std::map<int, std::vector<MeasuredStep>> one, inside, many, network, long_context, prompts;
   std::map<int, std::vector<MeasuredStep>> one_cut;  // in two, by the size of a half
-  std::vector<MeasuredStep> reference;                    // kWholeReference, unscaled
+  std::vector<MeasuredStep> reference;               // kWholeReference, unscaled
   std::vector<MeasuredStep> inside_reference, cut_reference;
 };
 

@@ -22,8 +22,8 @@ struct StepTimes {
   double wire_wait = 0;
   double stage_wait = 0;
   double bubble = 0;
-  double expert = 0;  // workers computing, hidden or not
-  double wire = 0;    // all communication, hidden or not
+  double expert = 0;                         // workers computing, hidden or not
+  double wire = 0;                           // all communication, hidden or not
   decltype(router::EngineStats::cuts) cuts;  // divided by all steps, so that their `steps` add up to 1
 };
 

@@ -72,8 +72,8 @@ void OverlapRig::StartWorker(const OverlapRigOptions& options) {
   worker.store = std::make_unique<expert_worker::ExpertStore>(MakeExpertLoader(opened_, worker.backend.get()));
   worker.probe = std::make_unique<expert_worker::ExpertProbe>(spec.num_layers(), spec.gate.num_experts);
   worker.executor = std::make_unique<expert_worker::ExpertExecutor>(
-      expert_worker::WorkerIdentity{name, opened_->identity},
-      ExecutorOptionsFor(options), *worker.backend, *worker.store, *worker.probe);
+      expert_worker::WorkerIdentity{name, opened_->identity}, ExecutorOptionsFor(options), *worker.backend,
+      *worker.store, *worker.probe);
 }
 
 void OverlapRig::StartInlineExperts() {
@@ -129,9 +129,8 @@ absl::Status OverlapRig::StartRouter(const OverlapRigOptions& options) {
       scheduler::StaticPlacement(spec.moe_layers(), spec.gate.num_experts, static_cast<int>(channels.size())),
       std::move(pool));
   const int64_t max_model_len = std::min<int64_t>(options.max_model_len, spec.max_position_embeddings);
-  ASSIGN_OR_RETURN(model::RouterWeights weights,
-                   model::LoadRouterWeights(spec, model.checkpoint, model.dtypes, max_model_len, *router_backend_,
-                                            nullptr));
+  ASSIGN_OR_RETURN(model::RouterWeights weights, model::LoadRouterWeights(spec, model.checkpoint, model.dtypes,
+                                                                          max_model_len, *router_backend_, nullptr));
   decoder_ = std::make_unique<model::Decoder>(spec, model.dtypes, std::move(weights), *router_backend_);
   RETURN_IF_ERROR(workers_->WaitUntilReady(absl::Now() + absl::Minutes(30), nullptr));
   router::EngineOptions engine;

@@ -18,15 +18,15 @@ namespace tandem::cli {
 inline constexpr int64_t kOverlapRigStepTokens = 512;  // of one step
 
 struct OverlapRigOptions {
-  std::vector<int> router_cpus;  // one compute thread each
-  std::vector<int> worker_cpus;  // of every worker: several of them take turns
-  int num_workers = 1;           // 0: experts inside the router
+  std::vector<int> router_cpus;                      // one compute thread each
+  std::vector<int> worker_cpus;                      // of every worker: several of them take turns
+  int num_workers = 1;                               // 0: experts inside the router
   int64_t max_batch_tokens = kOverlapRigStepTokens;  // at least max_sequences are taken
   int max_sequences = 64;
   int64_t max_model_len = 512;
   transport::NetworkConditions network;
-  // Router and workers carry the network's frames themselves and never sleep, so that nothing but computing takes time on
-  // their CPUs, and the latency can be changed. Not for several workers, which would spin on the same CPUs.
+  // Router and workers carry the network's frames themselves and never sleep, so that nothing but computing takes time
+  // on their CPUs, and the latency can be changed. Not for several workers, which would spin on the same CPUs.
   bool polled_network = false;
 };
 

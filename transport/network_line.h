@@ -66,9 +66,7 @@ class NetworkLine {
  public:
   // Latency and bandwidth of `conditions` count.
   NetworkLine(std::shared_ptr<NetworkCarrier> carrier, const NetworkConditions& conditions)
-      : carrier_(std::move(carrier)),
-        latency_(conditions.latency),
-        bytes_per_second_(conditions.bytes_per_second) {}
+      : carrier_(std::move(carrier)), latency_(conditions.latency), bytes_per_second_(conditions.bytes_per_second) {}
 
   // Of what is sent from now on. bytes_per_second 0: unlimited.
   void SetSpeed(absl::Duration latency, double bytes_per_second);

@@ -14,8 +14,9 @@
 
 namespace tandem::transport {
 
-// A thread ("network") that carries the frames of simulated channels, all that it is given to: where several of them share
-// a CPU with what is measured, one thread takes less from it than many. Thread-safe. Not to be destroyed on itself.
+// A thread ("network") that carries the frames of simulated channels, all that it is given to: where several of them
+// share a CPU with what is measured, one thread takes less from it than many. Thread-safe. Not to be destroyed on
+// itself.
 class NetworkThread {
  public:
   NetworkThread();
@@ -29,8 +30,8 @@ class NetworkThread {
   std::thread thread_;
 };
 
-// Wraps `inner`. Handshake and LoadExperts pass through at once. `thread` carries the frames, one of the channel's own if
-// null; another, "deadlines", ends those whose time is up on the way. Destroying the channel ends frames that are on
+// Wraps `inner`. Handshake and LoadExperts pass through at once. `thread` carries the frames, one of the channel's own
+// if null; another, "deadlines", ends those whose time is up on the way. Destroying the channel ends frames that are on
 // their way with UNAVAILABLE.
 std::unique_ptr<ExpertChannel> MakeSimulatedNetworkChannel(std::unique_ptr<ExpertChannel> inner,
                                                            const NetworkConditions& conditions,
@@ -39,7 +40,8 @@ std::unique_ptr<ExpertChannel> MakeSimulatedNetworkChannel(std::unique_ptr<Exper
 // The same without a network thread, which would take processor time from what is measured: the worker's thread polls
 // `arrivals`, the router's the channel. Both have to spin while frames are on their way, as nobody wakes them.
 struct PolledNetwork {
-  std::unique_ptr<ExpertChannel> channel;  // destroyed when no frame is on its way, or when `arrivals` is polled no more
+  std::unique_ptr<ExpertChannel>
+      channel;  // destroyed when no frame is on its way, or when `arrivals` is polled no more
   std::shared_ptr<FrameSource> arrivals;
   // For what is sent from then on; bytes_per_second 0: unlimited. Any thread.
   std::function<void(absl::Duration latency, double bytes_per_second)> set_speed;

@@ -206,8 +206,7 @@ TEST(SimulatedNetwork, ChannelsThatShareAThreadEndByThemselves) {
   FakeHandler handler;
   const auto thread = std::make_shared<NetworkThread>();
   const auto connect = [&](absl::Duration latency) {
-    auto channel =
-        MakeSimulatedNetworkChannel(MakeInProcessChannel("far", &handler), {.latency = latency}, thread);
+    auto channel = MakeSimulatedNetworkChannel(MakeInProcessChannel("far", &handler), {.latency = latency}, thread);
     EXPECT_TRUE(channel->Handshake(TestIdentity(), absl::InfiniteFuture()).ok());
     return channel;
   };
