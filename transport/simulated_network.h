@@ -40,8 +40,8 @@ std::unique_ptr<ExpertChannel> MakeSimulatedNetworkChannel(std::unique_ptr<Exper
 // The same without a network thread, which would take processor time from what is measured: the worker's thread polls
 // `arrivals`, the router's the channel. Both have to spin while frames are on their way, as nobody wakes them.
 struct PolledNetwork {
-  std::unique_ptr<ExpertChannel>
-      channel;  // destroyed when no frame is on its way, or when `arrivals` is polled no more
+  // To be destroyed when no frame is on its way, or when `arrivals` is polled no more.
+  std::unique_ptr<ExpertChannel> channel;
   std::shared_ptr<FrameSource> arrivals;
   // For what is sent from then on; bytes_per_second 0: unlimited. Any thread.
   std::function<void(absl::Duration latency, double bytes_per_second)> set_speed;
