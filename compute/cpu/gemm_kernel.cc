@@ -55,8 +55,9 @@ void Multiply(const std::byte* const* weights, int64_t cols, const float* x, int
       VF w_high;
       LoadWeights<kIsBF16>(from[c], w_low, w_high);
       from[c] += kStep;
-      // Registers are full: x is read again for every column, which the compiler would avoid and spill sums instead.
-      if constexpr (kRows == 3 && kColumns > 1) {
+      // Sixteen registers are full: x is read again for every column, which the compiler would avoid and spill sums
+      // instead.
+      if constexpr (HWY_TARGET == HWY_AVX2 && kRows == 3 && kColumns > 1) {
         asm("" : "+r"(x_k));
       }
 #pragma GCC unroll 12
