@@ -53,7 +53,8 @@ struct MeasuredParts {
   Curve inline_experts;  // a layer's routed experts inside the router, with what handing over costs there
   Curve hand_off;        // both ways of a dispatch that no network delays, between threads that are awake
   Curve wake_up;         // longer, where the worker slept before
-  // The same where the micro-batch before was in the same layer: its weights are in the caches. Empty: no difference.
+  // router and experts where the micro-batch before was in the same layer: its weights are in the caches. Empty: no
+  // difference. Not used behind a network, where waking up for every frame was measured to cost what the caches save.
   Curve router_again;
   Curve experts_again;
   // Where threads sleep for milliseconds between frames, as they do behind a slow network: waking up, cold caches.
